@@ -32,7 +32,7 @@ from assay.core.seeds import generator
 from assay.data.near_copies import details, near_pairs
 from assay.data.phantoms.chest import ChestPhantom
 from assay.data.phantoms.fundus import FundusPhantom
-from assay.look.checks import SURELY
+from assay.look.checks import CERTAIN_LIKENESS
 
 PHANTOM_SIZE = 128
 Transpose = Image.Transpose
@@ -214,10 +214,10 @@ def measured(of: Set, copies: int, recall: bool) -> tuple[dict[str, str], list[s
         hits = near_pairs(np.concatenate([plain, made]), np.concatenate([of.patients, own[:n]]))
         likeness = {(pair.first, pair.second): pair.likeness for pair in hits}
         own_pair = np.array([likeness.get((at, len(plain) + at), 0.0) for at in range(n)])
-        cells[kind] = f"{np.mean(own_pair > 0):.2f} ({np.mean(own_pair >= SURELY):.2f})"
+        cells[kind] = f"{np.mean(own_pair > 0):.2f} ({np.mean(own_pair >= CERTAIN_LIKENESS):.2f})"
         print(f"{of.name}, {kind}: {cells[kind]}", file=sys.stderr, flush=True)
     paired = {at for pair in pairs for at in (pair.first, pair.second)}
-    cells["pairs among originals"] = f"{len(pairs):,} ({sum(pair.likeness >= SURELY for pair in pairs):,})"
+    cells["pairs among originals"] = f"{len(pairs):,} ({sum(pair.likeness >= CERTAIN_LIKENESS for pair in pairs):,})"
     cells["images in them"] = f"{100 * len(paired) / len(images):.1f} %"
     cells["ms an image"] = f"{1000 * (searched - decoded) / len(images):.1f}"
     cells["ms with decoding"] = f"{1000 * (searched - start) / len(images):.1f}"

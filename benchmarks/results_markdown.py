@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import statement
+from assay.report.words import comparison_name
 from assay.stats.findings import parse_finding
 from assay.stats.format import number, p_value, with_interval
 from assay.store.files import Row
@@ -103,7 +103,14 @@ def segmentation(estimates: Sequence[Row]) -> str:
 def contrasts(rows: Sequence[Row]) -> str:
     """Every stated comparison."""
     body = [
-        [statement(row), cell(row), p_value(row["p_holm"]), str(int(row["seeds"])), row["decision"], row["reason"]]
+        [
+            comparison_name(row),
+            cell(row),
+            p_value(row["p_holm"]),
+            str(int(row["seeds"])),
+            row["decision"],
+            row["reason"],
+        ]
         for row in rows
     ]
     return table(["comparison", "difference", "p (Holm)", "seeds", "decision", "note"], body)

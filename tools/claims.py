@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 from assay.report.blocks import cell as page_cell
 from assay.report.context import PageContext, coordinates
 from assay.report.page import first_figures
-from assay.report.words import decided_by, number, statement, verdict_words
+from assay.report.words import comparison_name, decision_numbers, number, verdict_words
 from assay.spec.parse import parse_study
 from assay.stats.format import with_interval
 from assay.stats.rows import CONCLUSIVE, CONTROLS, DIFFERENT, GROUPS_OF_WHOLE_MODEL, PRIMARY, Row, numeric
@@ -131,7 +131,7 @@ def decided(row: Row) -> str:
     word, *marks = verdict_words(row).split(", ")
     size = [marks.pop(0)] if marks and marks[0].startswith("but by") else []
     late = f" ({', '.join(marks)})" if marks else ""
-    return f"**{', '.join((word, *size))}**{late}: {decided_by(row)}"
+    return f"**{', '.join((word, *size))}**{late}: {decision_numbers(row)}"
 
 
 def verdict(claim: Mapping[str, Any], of: Found) -> str:
@@ -337,14 +337,14 @@ def comparisons(claims: Sequence[Mapping[str, Any]], of: Found) -> str:
         if again is not None:
             both = with_interval(again["both"], again["both_low"], again["both_high"])
             second = decided(again), page_cell("replications", "predicted", again, of.run).text, both
-        asked = statement(row, of.run.names) if claim["domain"] == "real" else claim["ours"]
+        asked = comparison_name(row, of.run.names) if claim["domain"] == "real" else claim["ours"]
         lines.append((claim["id"], asked, number(row["margin"]), decided(row), *second))
     again = {row["id"]: row for row in of.second.tables["contrasts"]} if of.second else {}
     for row in of.run.tables["contrasts"]:
         if row["role"] in CONTROLS:
             name = "A/A" if row["role"] == "a-a" else "control"
             second = decided(again[row["id"]]) if row["id"] in again else ""
-            lines.append((name, statement(row, of.run.names), "", decided(row), second, "", ""))
+            lines.append((name, comparison_name(row, of.run.names), "", decided(row), second, "", ""))
     first, *others = (f"seeds {_seeds(one)}" for one in (of.run, of.second) if one)
     heads = ("", "comparison", "margin", first, *others, "predicted", "both runs")[: 7 if others else 4]
     shown = table(heads, [line[: len(heads)] for line in lines])

@@ -17,7 +17,7 @@ from assay.audit.kind import AUDIT, MODEL
 from assay.audit.request import AuditRequest, ProbeRequest
 from assay.compare.request import CompareRequest
 from assay.core.errors import AssayError, SpecError, as_written
-from assay.core.request import AsScores, field_of
+from assay.core.request import ScoreScale, field_of
 from assay.look.request import LookRequest
 from assay.spec.given import count_trials
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
@@ -137,7 +137,7 @@ def compare(
     measure: str = "auroc",
     margin: float | None = None,
     threshold: float = 0.5,
-    scores: AsScores = "auto",
+    scores: ScoreScale = "auto",
     unmatched: Unmatched = "refuse",
     as_given: bool = False,
     out: str | Path | None = None,
@@ -219,7 +219,7 @@ def validate(
     positive: str = "",
     as_given: bool = False,
     image: str = "",
-    scores: AsScores = "auto",
+    scores: ScoreScale = "auto",
     out: str | Path | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Validate scores of one model, or of two on the same cases, with intervals over patients.
@@ -396,12 +396,12 @@ class Study:
 
     def _repr_html_(self) -> str:
         """Return the question and the design, for a notebook."""
-        from assay.report.notebook import block
+        from assay.report.notebook import notebook_html
 
         try:
             spec = self.spec
         except SpecError as error:
-            return block("study", "The study is wrong.", str(error).splitlines())
+            return notebook_html("study", "The study is wrong.", str(error).splitlines())
         folds = [f"{spec.data.split.folds} folds"] if spec.data.split.folds else []
         design = [count(len(spec.points), "recipe"), count(spec.seeds, "seed"), *folds]
         runs = count(count_trials(spec), "training run")
@@ -411,7 +411,7 @@ class Study:
             f"Tested on {', '.join(dict.fromkeys(name for point in spec.points for name in point.tests))}",
             f"Probes: {', '.join(probe.label for probe in spec.probes)}",
         ]
-        return block(spec.name, spec.question or spec.name, facts)
+        return notebook_html(spec.name, spec.question or spec.name, facts)
 
     def _written(self) -> str | Mapping[str, Any]:
         """The source, which whoever reads it may change."""
@@ -457,7 +457,7 @@ class Study:
         """
         from assay.execution.engines import stop_file
         from assay.execution.local import choose_device, executor_for
-        from assay.execution.progress import display_for, reading_shown, stage_printer
+        from assay.execution.progress import display_for, show_reading, stage_printer
         from assay.execution.run import observe_nothing
         from assay.execution.tasks import Observer, Task
         from assay.store.place import require_writable, run_folder
@@ -479,7 +479,7 @@ class Study:
         def prepared() -> PreparedStudy:
             located = locate_errors(partial(read_document, self._written()), self.changes, self.scale)
             nonlocal before
-            with reading_shown(quiet=not progress) as on_progress, located:
+            with show_reading(quiet=not progress) as on_progress, located:
                 planned = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, on_progress=on_progress)
             before = planned.tasks_before
             return planned
@@ -871,9 +871,9 @@ def probe(
     """
     request = ProbeRequest(**locals())
     from assay.audit.model import probe_model, read_plan
-    from assay.execution.progress import reading_shown
+    from assay.execution.progress import show_reading
 
-    with reading_shown(quiet=not progress) as on_progress:
+    with show_reading(quiet=not progress) as on_progress:
         folder = probe_model(request, on_progress)
     doubts = read_plan(folder).doubts
     for sentence in doubts:
@@ -941,7 +941,7 @@ def audit(
     output: int | str = "",
     outputs: Sequence[str] = (),
     head: Literal["auto", "sigmoid", "softmax"] = "auto",
-    scores: AsScores = "auto",
+    scores: ScoreScale = "auto",
     scaling: str = "",
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
@@ -1074,7 +1074,7 @@ def _labels_audited(request: AuditRequest) -> Audit:
 def _audited(origin: Origin, request: AuditRequest) -> Path:
     """Audit an output of a model, and train reference networks where a number of them is asked for."""
     from assay.audit.run import run_audit, with_images
-    from assay.execution.progress import reading_shown
+    from assay.execution.progress import show_reading
 
     request = with_images(request)
     if request.networks:
@@ -1082,7 +1082,7 @@ def _audited(origin: Origin, request: AuditRequest) -> Path:
 
         say: Callable[[str], None] = print if request.progress else lambda text: None
         request = request.with_changes(references=train_references(request, say=say))
-    with reading_shown(quiet=not request.progress) as on_progress:
+    with show_reading(quiet=not request.progress) as on_progress:
         folder = run_audit(origin, request, on_progress=on_progress)
     assert isinstance(folder, Path)
     return folder
@@ -1160,8 +1160,8 @@ def look(
         [['copy', 1], ['copy', 20]]
     """
     request = LookRequest(**locals())
-    from assay.execution.progress import reading_shown
+    from assay.execution.progress import show_reading
     from assay.look.run import look as looked
 
-    with reading_shown(quiet=not progress) as on_progress:
+    with show_reading(quiet=not progress) as on_progress:
         return Look(looked(request, on_progress))

@@ -10,7 +10,7 @@ from tests.cli.asking import Asking
 from tests.worlds.files import age, small_set, spec_of
 
 from assay.execution import progress
-from assay.execution.progress import reading_shown
+from assay.execution.progress import show_reading
 from assay.plugin import ArrayCache, load_dataset
 
 
@@ -35,7 +35,7 @@ def test_on_a_terminal_it_is_one_line_that_is_taken_away(
     folder = small_set(tmp_path / "images", 40)
     age(folder)  # what was written this moment is looked at again
     for first in (True, False):
-        with reading_shown(quiet=False) as told:
+        with show_reading(quiet=False) as told:
             load_dataset(spec_of(folder), ArrayCache(tmp_path / "cache", told))
         out, err = capsys.readouterr()
         assert out == ""

@@ -16,7 +16,7 @@ import pytest
 from tests.execution.executors import Touch
 
 from assay.execution import lease as lease_module
-from assay.execution.lease import OneWriter, is_held, lease
+from assay.execution.lease import LeasedJob, is_held, lease
 from assay.execution.tasks import Context, Stopped
 from assay.plugin import StoreError
 
@@ -145,7 +145,7 @@ def test_a_folder_that_takes_no_lease_is_a_clear_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("stops", "wrote"), [(True, False), (False, True)])
 def test_a_job_waits_for_the_other_writer_or_stops(stops: bool, wrote: bool, tmp_path: Path) -> None:
-    job = OneWriter(Touch(tmp_path / "made"), tmp_path / "unit")
+    job = LeasedJob(Touch(tmp_path / "made"), tmp_path / "unit")
     ended = threading.Event()
 
     def other() -> None:
@@ -210,7 +210,7 @@ def test_a_heartbeat_that_fails_loses_no_lease(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_job_that_lost_its_lease_waits_for_the_other_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "_LOOK", 0.01)
+    monkeypatch.setattr(lease_module, "_POLL", 0.01)
     monkeypatch.setattr(lease_module, "lease", partial(lease, beat=0.02))
     path = tmp_path / "unit"
     calls: list[int] = []
@@ -228,7 +228,7 @@ def test_a_job_that_lost_its_lease_waits_for_the_other_writer(tmp_path: Path, mo
         waits.append(text)
         path.unlink()  # the other one ends
 
-    OneWriter(work, path)(Context(report, lambda: False))
+    LeasedJob(work, path)(Context(report, lambda: False))
     assert (len(calls), waits) == (2, ["another process works on it"])
 
 

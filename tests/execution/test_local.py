@@ -102,7 +102,7 @@ def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path, number
 
     threading.Thread(target=interrupt).start()
     heard: list[str] = []
-    outcome = Workers(1, heard=lambda: heard.append("heard")).run(tasks, lambda _: None)
+    outcome = Workers(1, on_interrupt=lambda: heard.append("heard")).run(tasks, lambda _: None)
     assert (outcome.stopped, outcome.failed) == (True, {})
     assert heard == ["heard"]
     assert left.exists()

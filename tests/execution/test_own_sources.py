@@ -15,7 +15,7 @@ import assay
 from assay.core.types import Inputs
 from assay.execution.jobs import network_of
 from assay.execution.plan import start_id
-from assay.execution.workspace import nothing_to_read
+from assay.execution.workspace import no_network_reason
 from assay.plugin import Code, Component, Reason, RunFolder, SpecError, StoreError, WeightsError, default_cache_root
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population
@@ -101,7 +101,7 @@ def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: P
     assert record["status"] == "collapsed"
     assert reason_words(record["reason"]).startswith("the features collapsed: after epoch")
     assert 2 <= len(read_rows(folder.unit("sources", row["source"]) / CURVE)) < 9
-    assert nothing_to_read(record) == Reason.of(Code.TRAINING_STOPPED)
+    assert no_network_reason(record) == Reason.of(Code.TRAINING_STOPPED)
     assert not (default_cache_root() / "sources" / row["source"] / "weights.safetensors").exists()
     (started,) = (one for one in folder.table("trials") if one["recipe"] == "own")
     assert started["status"] == "collapsed"

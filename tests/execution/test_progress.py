@@ -13,7 +13,7 @@ from rich.console import Console
 from tests.execution.executors import Refuse, Touch
 
 from assay.execution.local import InProcess
-from assay.execution.progress import Counter, display_for, drawn, warn
+from assay.execution.progress import ProgressCounter, display_for, progress_table, warn
 from assay.execution.tasks import Event, Task
 
 DOUBT = 0.02
@@ -30,7 +30,7 @@ def tasks(tmp_path: Path) -> list[Task]:
 
 def test_time_left_follows_from_costs_and_how_true_they_proved(tasks: list[Task]) -> None:
     clock = [100.0]
-    counter = Counter(tasks, workers=2, now=lambda: clock[0])
+    counter = ProgressCounter(tasks, workers=2, now=lambda: clock[0])
     assert counter.seconds_left() == 30  # (10 + 30 + 20) / 2
     assert counter.line() == "0%: 0/3 tasks done, 0 running, measuring the time left"
     counter.see(Event("started", tasks[0]))
@@ -53,7 +53,7 @@ def test_trials_and_their_probes_are_counted_apart(tmp_path: Path) -> None:
     job = Touch(tmp_path / "a")
     trials = [Task(name, job, name, counted="trials trained") for name in "abc"]
     probes = [Task(f"probe-{name}", job, name, (name,), counted="trials probed") for name in "ab"]
-    counter = Counter([*trials, *probes], workers=1)
+    counter = ProgressCounter([*trials, *probes], workers=1)
     for task in (*trials[:2], probes[0]):
         counter.see(Event("done", task))
     assert counter.line().startswith("60%: 2/3 trials trained, 1/2 trials probed, 0 running, about ")
@@ -63,7 +63,7 @@ def test_trials_and_their_probes_are_counted_apart(tmp_path: Path) -> None:
 def test_a_resumed_run_counts_on_from_what_was_done_before(tmp_path: Path) -> None:
     job = Touch(tmp_path / "a")
     tasks = [Task(str(at), job, str(at), cost=10, counted="trials trained") for at in range(37)]
-    counter = Counter(tasks, workers=2, before={"trials trained": 23, "trials probed": 5})
+    counter = ProgressCounter(tasks, workers=2, before={"trials trained": 23, "trials probed": 5})
     assert counter.line() == "38%: 23/60 trials trained, 0 running, measuring the time left"
     assert counter.seconds_left() == 185, "of the 37 tasks that are left"
     for task in tasks:
@@ -122,7 +122,7 @@ def test_an_interrupt_that_was_heard_is_told_at_the_next_event(
 
 
 def test_the_overall_share_counts_all_work_and_what_is_lost(tasks: list[Task]) -> None:
-    counter = Counter(tasks, workers=1)
+    counter = ProgressCounter(tasks, workers=1)
     assert counter.share() == 0
     counter.see(Event("progress", tasks[0], 0.5))
     assert counter.share() == pytest.approx(5 / 60)
@@ -135,7 +135,7 @@ def test_the_overall_share_counts_all_work_and_what_is_lost(tasks: list[Task]) -
 
 def test_an_event_costs_no_look_at_other_tasks(tasks: list[Task]) -> None:
     """A run of 10,000 trials has a million events."""
-    counter = Counter(tasks, workers=1)
+    counter = ProgressCounter(tasks, workers=1)
     counter.tasks = Unlisted(counter.tasks)
     counter.see(Event("done", tasks[0], seconds=1))
     assert 0 < counter.share() < 1
@@ -171,11 +171,11 @@ def test_failures_are_red_unless_colors_are_off(
 
 
 def test_a_terminal_shows_a_bar_and_the_task_of_each_worker(tasks: list[Task]) -> None:
-    counter = Counter(tasks, workers=1)
+    counter = ProgressCounter(tasks, workers=1)
     counter.see(Event("done", tasks[1], seconds=30))
     counter.see(Event("progress", tasks[0], 0.5, "epoch 1"))
     console = Console(width=100, record=True, file=io.StringIO(), force_terminal=True, color_system=None)
-    console.print(drawn(counter))
+    console.print(progress_table(counter))
     bar, line, worker = console.export_text().splitlines()
     assert bar.strip()
     assert line.startswith("58%: 1/3 tasks done, 1 running")

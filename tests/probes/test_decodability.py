@@ -9,7 +9,7 @@ from torch import nn
 
 from assay.core.seeds import folds_by_patient
 from assay.plugin import Code, Factor, FactorTable, Measurement, Model, Probe, Reason, build, run_probes
-from assay.probes.decodability import Space, low_resolution, score_spaces, tasks_of
+from assay.probes.decodability import FeatureSpace, decoding_tasks, mean_pixels, score_spaces
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import FACTORS, PixelReader, PlantedImages, World, table
 
@@ -95,12 +95,16 @@ def test_a_shortcut_through_the_patient_does_not_pass_for_decoding() -> None:
     rows_of = FactorTable(rows, rows % 2, patient, ("a", "b"), (sex,), {"sex": value})
     identity = np.eye(n // per)[patient] + 0.01 * np.random.default_rng(1).normal(size=(n, n // per))
     (score,) = score_spaces(
-        [Space("trained", "x", identity)], tasks_of(rows_of, 5, False), folds_by_patient(patient, 5, 0), patient, 0
+        [FeatureSpace("trained", "x", identity)],
+        decoding_tasks(rows_of, 5, False),
+        folds_by_patient(patient, 5, 0),
+        patient,
+        0,
     )["sex"]
     assert abs(score.value - 0.5) < 4 * score.error
-    by_image = score_spaces([Space("trained", "x", identity)], tasks_of(rows_of, 5, False), rows % 5, patient, 0)[
-        "sex"
-    ][0]
+    by_image = score_spaces(
+        [FeatureSpace("trained", "x", identity)], decoding_tasks(rows_of, 5, False), rows % 5, patient, 0
+    )["sex"][0]
     assert by_image.value > 0.95  # what folds over images would have claimed
 
 
@@ -178,8 +182,8 @@ def test_fewer_images_than_features() -> None:
     noise = draw.normal(size=(60, 3000))
     with_tag = np.concatenate([noise, np.repeat(20 * rows.columns["tag"][:, None], 200, axis=1)], axis=1)
     fold = folds_by_patient(rows.patient, 5, 0)
-    spaces = [Space("trained", "noise", noise), Space("trained", "tag", with_tag)]
-    without, carried = score_spaces(spaces, tasks_of(rows, 5, False), fold, rows.patient, 0)["tag"]
+    spaces = [FeatureSpace("trained", "noise", noise), FeatureSpace("trained", "tag", with_tag)]
+    without, carried = score_spaces(spaces, decoding_tasks(rows, 5, False), fold, rows.patient, 0)["tag"]
     assert abs(without.value - 0.5) < 4 * without.error
     assert carried.value > 0.95
 
@@ -189,28 +193,30 @@ def test_fewer_images_than_features() -> None:
 
 def question_of(factor: Factor, values: np.ndarray, folds: int = 2):
     rows = np.arange(len(values))
-    (task,) = tasks_of(FactorTable(rows, 0 * rows, rows, ("a", "b"), (factor,), {factor.name: values}), folds, False)
+    (task,) = decoding_tasks(
+        FactorTable(rows, 0 * rows, rows, ("a", "b"), (factor,), {factor.name: values}), folds, False
+    )
     return task
 
 
 def test_halves_are_the_most_even_cut_and_any_monotone_scale_gives_the_same() -> None:
     grades = Factor("grade", "ordinal", levels=("1", "2", "3", "4", "5"))
     values = np.array([0, 0, 1, 2, 2, 2, 2, 3, 4, 4, 1, 1])
-    (question,) = question_of(grades, values).questions
+    (question,) = question_of(grades, values).targets
     np.testing.assert_array_equal(question.positive[:, 0], values > 1)
     size = Factor("size", "continuous")
-    (one,), (two,) = (question_of(size, v).questions for v in (values + 1.0, np.exp(values)))
-    np.testing.assert_array_equal(one.wanted, two.wanted)
+    (one,), (two,) = (question_of(size, v).targets for v in (values + 1.0, np.exp(values)))
+    np.testing.assert_array_equal(one.values, two.values)
     np.testing.assert_array_equal(one.positive, two.positive)
 
 
 def test_levels_are_asked_one_against_the_rest_and_rare_ones_not_at_all() -> None:
     maker = Factor("maker", "categorical", levels=("a", "b", "c", "d"), high=("a",))
     values = np.array([0, 1, 2] * 10 + [3])
-    (question,) = question_of(maker, values).questions
+    (question,) = question_of(maker, values).targets
     assert question.positive.shape == (31, 3)
     np.testing.assert_array_equal(question.positive.sum(0), [10, 10, 10])
-    (pair,) = question_of(maker, np.array([0, 3] * 5)).questions
+    (pair,) = question_of(maker, np.array([0, 3] * 5)).targets
     assert pair.positive.shape == (10, 1)
     assert question_of(maker, np.array([0] * 9 + [1])).reason == Reason.of(Code.CONSTANT_FACTOR, folds=2)
 
@@ -224,7 +230,7 @@ def test_three_levels_are_the_mean_of_three_aurocs() -> None:
     table_ = FactorTable(rows, rows % 2, rows, ("a", "b"), (maker,), {"maker": levels})
     layer = (levels == 0).astype(float)[:, None]
     (score,) = score_spaces(
-        [Space("trained", "x", layer)], tasks_of(table_, 5, False), folds_by_patient(rows, 5, 0), rows, 0
+        [FeatureSpace("trained", "x", layer)], decoding_tasks(table_, 5, False), folds_by_patient(rows, 5, 0), rows, 0
     )["maker"]
     assert score.value == pytest.approx((1 + 0.75 + 0.75) / 3, abs=0.02)
 
@@ -250,9 +256,9 @@ def test_errors_are_those_of_repetition() -> None:
         rows = table(150, seed, per_patient=2, core=False)
         draw = np.random.default_rng(seed)
         layer = draw.normal(size=(150, 4)) + rows.columns["tag"][:, None] * 0.5
-        space = Space("trained", "x", layer)
+        space = FeatureSpace("trained", "x", layer)
         (score,) = score_spaces(
-            [space], tasks_of(rows, 5, False), folds_by_patient(rows.patient, 5, seed), rows.patient, seed
+            [space], decoding_tasks(rows, 5, False), folds_by_patient(rows.patient, 5, seed), rows.patient, seed
         )["tag"]
         values.append(score.value)
         errors.append(score.error)
@@ -270,9 +276,9 @@ def test_pixels_are_block_means() -> None:
             return torch.from_numpy(np.random.default_rng(0).random((300, 2, 32, 32), dtype=np.float32)[index])
 
     blocks = Big().read(np.arange(300)).reshape(300, 2, 8, 4, 8, 4).mean((3, 5)).flatten(1).numpy()
-    np.testing.assert_allclose(low_resolution(Big()), blocks, atol=1e-6)
+    np.testing.assert_allclose(mean_pixels(Big()), blocks, atol=1e-6)
     rows = table(3)
-    assert low_resolution(PlantedImages(rows.columns, rows.row)).shape == (3, 64)
+    assert mean_pixels(PlantedImages(rows.columns, rows.row)).shape == (3, 64)
 
 
 def test_the_catalog_checks_its_arguments() -> None:

@@ -14,8 +14,8 @@ from tests.worlds.environments import make_probe
 from torch import Tensor
 
 from assay.plugin import Environment, ExplainedNetwork, Measurement, Model, Reason, run_probes
-from assay.probes.faithfulness import agreement, erasures, painted_over, remove_lesions
-from assay.probes.lesion_maps import Part, Sample
+from assay.probes.faithfulness import agreement, erasures, paint_over, remove_lesions
+from assay.probes.lesion_maps import LesionSample, LesionSubset
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import ImagesInMemory, MasksInMemory
 from assay.testing.probe import World
@@ -212,11 +212,11 @@ def test_what_is_painted_over_looks_like_what_is_beside_it() -> None:
     where[0, :, 5:12, 6:14] = True
     where[1] = True
     lesion = torch.where(where, 0.9, flat)
-    torch.testing.assert_close(painted_over(lesion, where)[0], flat[0])
-    assert torch.isfinite(painted_over(lesion, where)).all()
-    torch.testing.assert_close(painted_over(flat, torch.zeros_like(where)), flat)
+    torch.testing.assert_close(paint_over(lesion, where)[0], flat[0])
+    assert torch.isfinite(paint_over(lesion, where)).all()
+    torch.testing.assert_close(paint_over(flat, torch.zeros_like(where)), flat)
     slope = torch.linspace(0, 1, 30).expand(2, 3, 20, 30)
-    assert (painted_over(slope, where)[0] - slope[0]).abs().max() < 0.15
+    assert (paint_over(slope, where)[0] - slope[0]).abs().max() < 0.15
 
 
 class CountsChanges:
@@ -235,9 +235,11 @@ def test_a_lesion_and_its_opposite_are_compared_on_as_many_pixels() -> None:
     one, other = np.zeros((3, 12, 12), bool), np.zeros((3, 12, 12), bool)
     one[:, 2:4, 2:4] = True
     other[:, 8, 8] = True
-    sample = Sample(ImagesInMemory(pixels), np.zeros(3, np.int64), np.arange(3), one | other, "cpu")
+    sample = LesionSample(ImagesInMemory(pixels), np.zeros(3, np.int64), np.arange(3), one | other, "cpu")
     place = Measurement("erasure-effect", 0.0)
-    rows = list(erasures([Part("patch", "", one)], cast(ExplainedNetwork, CountsChanges(pixels)), sample, 1.0, place))
+    rows = list(
+        erasures([LesionSubset("patch", "", one)], cast(ExplainedNetwork, CountsChanges(pixels)), sample, 1.0, place)
+    )
     values = {row.measure: row for row in rows}
     assert values["erasure-effect"].value == 4
     assert values["erasure-effect"].chance == 3

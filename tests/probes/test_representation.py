@@ -17,7 +17,7 @@ from assay.data.cache import ArrayImages
 from assay.plugin import Measurement, Model, Probe, build, run_probes
 from assay.probes import reader
 from assay.probes.reader import GramMatrices, standardized_grams
-from assay.probes.representation import condition_maps, eigenvalues_of_maps
+from assay.probes.representation import eigenvalues_of_maps, map_condition_number
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, PixelReader, World, pixel
 
@@ -235,7 +235,7 @@ def test_the_condition_number_of_maps_equals_that_of_another_implementation(at_o
     maps = np.concatenate([images, 3 * images + 1], axis=1).reshape(130, -1)
     found = PCA(100, svd_solver="full").fit(StandardScaler().fit_transform(maps.astype(np.float64))).explained_variance_
     expected = np.percentile(found, 99.9) / np.percentile(found, 90)
-    assert condition_maps(grams["maps"]).value == pytest.approx(expected, rel=1e-6)
+    assert map_condition_number(grams["maps"]).value == pytest.approx(expected, rel=1e-6)
     assert grams["maps"].varying == 2 * 15 * 16
     np.testing.assert_allclose(eigenvalues_of_maps(grams["maps"]), found, rtol=1e-6)
     assert np.trace(grams["maps"].products) / 129 == pytest.approx(2 * 15 * 16 * 130 / 129)
@@ -264,18 +264,18 @@ def test_maps_of_the_first_convolution_are_measured_by_rank() -> None:
 
 def test_the_condition_number_of_maps_is_small_for_noise_and_undefined_for_few_images_or_numbers() -> None:
     _, grams = _of_maps(101)
-    assert 1 < condition_maps(grams["maps"]).value < 3
+    assert 1 < map_condition_number(grams["maps"]).value < 3
     for gram, few in (
         (_of_maps(100)[1]["maps"], "100 images and 480 numbers"),
         (grams["small"], "101 images and 2 nu"),
         (grams["dead"], "101 images and 0 numbers"),
     ):
-        scalar = condition_maps(gram)
+        scalar = map_condition_number(gram)
         assert math.isnan(scalar.value)
         assert reason_words(scalar.reason).startswith(few)
     line = GramMatrices(np.outer(np.arange(200.0), np.arange(200.0)), 500)
     assert (
-        reason_words(condition_maps(line).reason)
+        reason_words(map_condition_number(line).reason)
         == "the 90th percentile of the eigenvalues is 0: 1 of 100 directions vary"
     )
 

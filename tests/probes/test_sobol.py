@@ -110,10 +110,10 @@ def test_contributions_sum_to_the_error_and_are_those_of_the_same_samples() -> N
     one, other = sobol_indices(ishigami(design), 256), sobol_indices(3 * ishigami(design) + 1, 256)
     assert one is not None
     assert other is not None
-    for moved, error in ((one.first_moved, one.first_error), (one.total_moved, one.total_error)):
+    for moved, error in ((one.first_contributions, one.first_error), (one.total_contributions, one.total_error)):
         np.testing.assert_allclose(np.sqrt((moved**2).sum(axis=1)), error)
         np.testing.assert_allclose(moved.sum(axis=1), 0, atol=1e-12)
-    np.testing.assert_allclose(other.total_moved, one.total_moved, atol=1e-12)
+    np.testing.assert_allclose(other.total_contributions, one.total_contributions, atol=1e-12)
 
 
 def test_halves_of_independent_samples_agree() -> None:

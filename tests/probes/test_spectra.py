@@ -50,7 +50,7 @@ def test_a_gaussian_of_rank_k_has_k_dimensions() -> None:
     assert np.count_nonzero(values) == 5
     assert representation.effective_rank(values) == pytest.approx(5, rel=0.01)
     assert representation.participation_ratio(features) == pytest.approx(5, rel=0.02)
-    assert representation.components(values) == 5
+    assert representation.components_for_share(values) == 5
     assert representation.rankme(features - features.mean(0)) == pytest.approx(5, rel=0.01)
 
 
@@ -58,10 +58,10 @@ def test_summaries_of_a_spectrum_by_hand() -> None:
     values = np.array([9.0, 4.0, 1.0])
     shares = np.array([3, 2, 1]) / 6
     assert representation.effective_rank(values) == pytest.approx(math.prod(float(p**-p) for p in shares))
-    assert representation.condition(values).value == 9
-    assert representation.condition_percentiles(values).value == pytest.approx((4 + 0.8 * 5) / (1 + 0.2 * 3))
-    assert representation.components(np.array([6.0, 3.0, 1.0])) == 2
-    assert representation.components(np.array([5.0, 3.0, 1.0, 1.0])) == 3
+    assert representation.condition_number(values).value == 9
+    assert representation.percentile_condition_number(values).value == pytest.approx((4 + 0.8 * 5) / (1 + 0.2 * 3))
+    assert representation.components_for_share(np.array([6.0, 3.0, 1.0])) == 2
+    assert representation.components_for_share(np.array([5.0, 3.0, 1.0, 1.0])) == 3
 
 
 def test_rankme_equals_its_definition() -> None:
@@ -93,9 +93,11 @@ def test_scale_and_rotation_change_no_summary(scale: float) -> None:
     turned = scale * features @ np.linalg.qr(np.random.default_rng(1).normal(size=(12, 12)))[0]
     one, other = representation.eigenvalues(features), representation.eigenvalues(turned)
     assert representation.effective_rank(one) == pytest.approx(representation.effective_rank(other), rel=1e-9)
-    assert representation.condition(one).value == pytest.approx(representation.condition(other).value, rel=1e-9)
-    assert representation.condition_percentiles(one).value == pytest.approx(
-        representation.condition_percentiles(other).value
+    assert representation.condition_number(one).value == pytest.approx(
+        representation.condition_number(other).value, rel=1e-9
+    )
+    assert representation.percentile_condition_number(one).value == pytest.approx(
+        representation.percentile_condition_number(other).value
     )
     assert representation.participation_ratio(features) == pytest.approx(
         representation.participation_ratio(turned), rel=1e-9
@@ -133,7 +135,7 @@ def test_a_collapsed_layer_has_no_shape() -> None:
     assert math.isnan(representation.effective_rank(values))
     assert math.isnan(representation.participation_ratio(collapsed))
     assert math.isnan(representation.kurtosis(collapsed))
-    assert representation.components(values) == 0
+    assert representation.components_for_share(values) == 0
     assert representation.rankme(collapsed) == pytest.approx(1, abs=1e-4)
     assert math.isnan(representation.rankme(np.zeros((50, 6))))
     assert (
@@ -144,14 +146,17 @@ def test_a_collapsed_layer_has_no_shape() -> None:
 
 def test_ratios_to_nothing_are_undefined() -> None:
     few = representation.eigenvalues(np.random.default_rng(0).normal(size=(20, 30)))
-    assert reason_words(representation.condition(few).reason) == "the least eigenvalue is 0: 19 of 30 directions vary"
     assert (
-        reason_words(representation.condition_percentiles(few).reason)
+        reason_words(representation.condition_number(few).reason)
+        == "the least eigenvalue is 0: 19 of 30 directions vary"
+    )
+    assert (
+        reason_words(representation.percentile_condition_number(few).reason)
         == "the 10th percentile of the eigenvalues is 0: 19 of 30 directions vary"
     )
     one_dead = representation.eigenvalues(np.random.default_rng(0).normal(size=(200, 30)) * (np.arange(30) > 0))
-    assert math.isnan(representation.condition(one_dead).value)
-    assert 1 < representation.condition_percentiles(one_dead).value < 10
+    assert math.isnan(representation.condition_number(one_dead).value)
+    assert 1 < representation.percentile_condition_number(one_dead).value < 10
 
 
 def test_no_dimension_where_all_lie_equally_far_apart() -> None:

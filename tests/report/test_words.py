@@ -9,7 +9,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from assay.plugin import Code, Reason
-from assay.report.words import Names, decided_by, headline, primary_line, statement, verdict_words
+from assay.report.words import Names, comparison_line, comparison_name, decision_numbers, headline, verdict_words
 
 NAN = float("nan")
 NAMES = Names({"reversed": "texture reversed", "same": "texture as in training"})
@@ -97,24 +97,24 @@ def test_a_primary_line_has_the_verdict_and_the_numbers_that_decided(snapshot: S
         row("inconclusive", p_holm=NAN, value=NAN, reason=str(Reason.of(Code.NO_SEED))),
         row("inconclusive", reason=depends, pooled='{"p": ["0.2", "1"]}', at="dose-response"),
     ]
-    assert [(primary_line(one, NAMES), decided_by(one)) for one in made] == snapshot
+    assert [(comparison_line(one, NAMES), decision_numbers(one)) for one in made] == snapshot
 
 
 def test_interval_and_p_are_of_one_correction_and_another_level_than_95_is_named() -> None:
-    assert decided_by(row(decision_level=0.95)) == "+0.090 [0.001, 0.180], p = 0.02"
-    assert decided_by(row()) == "+0.090 [0.001, 0.180], 97.5% CI, p = 0.02"
-    assert decided_by(row(decision_level=NAN)) == "+0.090 [0.001, 0.180], corrected CI, p = 0.02"
+    assert decision_numbers(row(decision_level=0.95)) == "+0.090 [0.001, 0.180], p = 0.02"
+    assert decision_numbers(row()) == "+0.090 [0.001, 0.180], 97.5% CI, p = 0.02"
+    assert decision_numbers(row(decision_level=NAN)) == "+0.090 [0.001, 0.180], corrected CI, p = 0.02"
     uncorrected = row(decision_low=NAN, decision_high=NAN, decision_p=NAN, low=0.08, high=0.11)
-    assert decided_by(uncorrected) == "+0.09"  # an interval of 95% never stands next to a corrected p
+    assert decision_numbers(uncorrected) == "+0.09"  # an interval of 95% never stands next to a corrected p
 
 
 def test_labels_of_the_study_file_come_first() -> None:
     names = Names(NAMES.conditions, {"supcon": "contrastive", "reversed": "the other texture"})
-    assert statement(row(), names) == "AUROC with the other texture, contrastive against cross-entropy"
-    assert statement(row()) == "AUROC in reversed, SupCon against cross-entropy"
+    assert comparison_name(row(), names) == "AUROC with the other texture, contrastive against cross-entropy"
+    assert comparison_name(row()) == "AUROC in reversed, SupCon against cross-entropy"
     usual, other = row(where='{"streams": "0"}'), row(where='{"streams": "1"}')
-    assert statement(usual) == statement(row())
-    assert statement(other) == "AUROC in reversed, SupCon against cross-entropy, repetition 1"
+    assert comparison_name(usual) == comparison_name(row())
+    assert comparison_name(other) == "AUROC in reversed, SupCon against cross-entropy, repetition 1"
 
 
 FREE = Names({"free": "lesion-free images", "crops": "lesion-free crops"}, {}, {"free"}, {"free", "crops"})
@@ -141,7 +141,7 @@ def test_a_share_of_images_is_said_as_what_happens_to_them(
     names = replace(FREE, lesion_free=free)
     said = headline([row("lower", measure=measure, environment=environment)], names)
     assert said == f"{sentence} SupCon than with cross-entropy."
-    assert statement(row(measure="left-empty", environment="free"), FREE).startswith(
+    assert comparison_name(row(measure="left-empty", environment="free"), FREE).startswith(
         "Share of lesion-free images left empty, SupCon"
     )
 

@@ -184,7 +184,7 @@ def write_reading(store: RunFolder, id: str) -> None:
 
 def write_probe(store: RunFolder, id: str) -> None:
     """A probe, with the activations that it keeps."""
-    store.write_sampled(id, *sampled_of(id))
+    store.write_activations(id, *sampled_of(id))
     store.write_measurements(id, measurements_of(id), {"note": id})
 
 
@@ -263,8 +263,8 @@ class StoreConformance:
             assert found == [repr(expected) for expected in measurements_of(id)]
             (kept,) = folder.contributions(id).items()
             assert (kept[0], kept[1].samples.tolist(), kept[1].values.tolist()) == (0, [-1, 4], [0.5, -0.25])
-            assert folder.has_sampled(id)
-            sampled, (row, layers) = folder.sampled(id), sampled_of(id)
+            assert folder.has_activations(id)
+            sampled, (row, layers) = folder.activations(id), sampled_of(id)
             np.testing.assert_array_equal(sampled[0], row)
             assert list(sampled[1]) == list(layers)
             for name, values in layers.items():

@@ -16,7 +16,7 @@ ROW = "(row)"
 
 def kept(root: Path, row: np.ndarray, layers: dict[str, np.ndarray]) -> Path:
     """The file of the activations of probe `a`."""
-    RunFolder(root).write_sampled("a", row, layers)
+    RunFolder(root).write_activations("a", row, layers)
     return root / "probes" / "a" / "activations.safetensors"
 
 
@@ -32,13 +32,13 @@ def test_another_reader_has_them_by_their_names(tmp_path: Path) -> None:
     assert set(found) == {"z", "a", ROW}
     np.testing.assert_array_equal(found["z"], [[0, 2], [3, 5]])
     np.testing.assert_array_equal(found[ROW], [7, 3])
-    assert list(RunFolder(tmp_path).sampled("a")[1]) == ["z", "a"]
+    assert list(RunFolder(tmp_path).activations("a")[1]) == ["z", "a"]
 
 
 def test_a_probe_that_kept_nothing_has_none(tmp_path: Path) -> None:
-    assert not RunFolder(tmp_path).has_sampled("a")
+    assert not RunFolder(tmp_path).has_activations("a")
     with pytest.raises(StoreError, match=r"activations\.safetensors: there is no such file"):
-        RunFolder(tmp_path).sampled("a")
+        RunFolder(tmp_path).activations("a")
 
 
 @pytest.mark.parametrize("left", [0, 5, 60, -4])
@@ -46,13 +46,13 @@ def test_a_damaged_file_is_refused_by_its_name(left: int, tmp_path: Path) -> Non
     path = kept(tmp_path, np.arange(9), {"a": np.ones((9, 5))})
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(StoreError, match=r"activations\.safetensors: it is damaged .*run the study again"):
-        RunFolder(tmp_path).sampled("a")
+        RunFolder(tmp_path).activations("a")
 
 
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     save_file({"a": np.ones(3)}, kept(tmp_path, np.arange(9), {"a": np.ones((9, 5))}))
     with pytest.raises(StoreError, match="it is damaged"):
-        RunFolder(tmp_path).sampled("a")
+        RunFolder(tmp_path).activations("a")
 
 
 def measured(measure: str, samples: list[int], values: list[float], **where: str) -> Measurement:

@@ -19,7 +19,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.shifts import population as scene
 from assay.spec.parse import parse_study
 from assay.stats.findings import parse_finding
-from assay.store.described import keep, read_description
+from assay.store.description import read_description, write_description
 from assay.study.confounders import ConfounderSample, cautions
 from assay.study.described import DataTables, describe, gather_records
 from assay.study.preview import preview_tables
@@ -199,7 +199,9 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     expected = (*checks.reasons, *cautions(spec, population, ConfounderSample.at(spec, population)))
     found = preview_tables(spec, population, tmp_path / "preview")["findings"]
     assert tuple(parse_finding(row).reason for row in found) == expected
-    keep(place.folder, describe(gather_records(make_plan(spec, population), place.folder, population), population))
+    write_description(
+        place.folder, describe(gather_records(make_plan(spec, population), place.folder, population), population)
+    )
     assert read_description(RunFolder(place.root), DataTables).cautions == expected
 
 

@@ -20,7 +20,7 @@ import assay
 from assay.execution.run import rebuild
 from assay.models.weights import load_checkpoint, save_checkpoint
 from assay.plugin import RunFolder, StoreError
-from assay.store.described import read_description
+from assay.store.description import read_description
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import remove_unit
 from assay.store.manifest import changes, key_of_signature, write_manifest

@@ -19,7 +19,7 @@ from tests.worlds.measured import measurements
 from tests.worlds.panels import panel
 
 from assay.plugin import Code, Reason
-from assay.report.words import statement
+from assay.report.words import comparison_name
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint
 from assay.stats import Contrast, DosePanel, SeedPredictions, interaction, linear_contrast, measure_by_seed
@@ -305,7 +305,7 @@ def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand(snapshot
     sides = [(z[f"{loss} tag 0.5"] + z[f"{loss} tag 1"]) / 2 - z[f"{loss} tag 0"] for loss in ("metric", "plain")]
     assert found.scales.probit_p == pytest.approx(ttest_1samp(np.asarray(sides[0] - sides[1]), 0).pvalue)
     assert found.scales.plain_p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
-    assert statement(comparison_columns(tag)) == snapshot
+    assert comparison_name(comparison_columns(tag)) == snapshot
 
 
 def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
@@ -357,7 +357,7 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     points, records = of_amounts()
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
     assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
-    assert statement(comparison_columns(only)) == snapshot
+    assert comparison_name(comparison_columns(only)) == snapshot
     found = compute_contrast(records, only)
     assert found.matched_level is not None
     assert found.matched_level.a == 200  # the less able one, at its best

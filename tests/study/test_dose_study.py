@@ -15,10 +15,10 @@ from tests.worlds.studies import TINY, run_tiny
 from assay.core.reasons import parse_reason
 from assay.execution.run import rebuild
 from assay.plugin import Code, RunFolder
-from assay.report.words import statement
+from assay.report.words import comparison_name
 from assay.spec.schema import RecipePoint
 from assay.stats import SeedPredictions
-from assay.store.described import read_description
+from assay.store.description import read_description
 from assay.store.schema import TABLES
 from assay.study import gathered as results
 from assay.study.contrasts import dose_change_rows
@@ -148,7 +148,7 @@ def test_the_worst_group_is_compared_along_the_doses(run: RunFolder) -> None:
     assert rows["tag"]["value"] == pytest.approx(focal - plain)
     assert 20 <= rows["tag"]["patients"] <= 128
     assert rows["tag"]["paired_patients"] <= rows["tag"]["patients"], "each of them may have another group"
-    assert statement(rows["tag"]).startswith(
+    assert comparison_name(rows["tag"]).startswith(
         "Change in accuracy of the worst group from p = 0 in none, focal against cross-entropy"
     )
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import assay
 from assay.data import near_copies
 from assay.execution.jobs import TrainJob
-from assay.execution.lease import OneWriter
+from assay.execution.lease import LeasedJob
 from assay.execution.plan import SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialization
@@ -118,7 +118,7 @@ def test_a_scale_is_planned_and_its_first_training_starts(name: str, scale: str,
     study = apply_scale(read_yaml(study_files()[name]), scale).values
     prepared = prepare(parse_study(name, scale=scale, overrides=[*_few(study)]), tmp_path)
     given, folder = prepared.tasks[0].job, prepared.place.folder
-    job = given.job if isinstance(given, OneWriter) else given
+    job = given.job if isinstance(given, LeasedJob) else given
     assert isinstance(job, TrainJob | StartedJob | SourceJob)
     with suppress(Stopped):
         job(STOPPING)

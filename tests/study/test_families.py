@@ -11,7 +11,7 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.studies import SMALL
 
 from assay.plugin import Reason, SpecError
-from assay.report.words import statement
+from assay.report.words import comparison_name
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested_contrast
@@ -39,7 +39,7 @@ def test_a_mean_over_recipes_is_one_comparison(snapshot: SnapshotAssertion) -> N
     spec = study(of("reversed", mean_over=["loss"]), of("same", mean_over={"loss": ["supcon", "triplet"]}))
     first, second = spec_pairs(spec)
     assert [len(pair.members) for pair in (first, second)] == [3, 2]
-    assert statement(comparison_columns(second)) == snapshot
+    assert comparison_name(comparison_columns(second)) == snapshot
     assert {point.coordinates["loss"] for point in second.b} == {"cross-entropy"}
 
 
@@ -49,7 +49,7 @@ def test_a_mean_over_factors_has_a_member_for_each() -> None:
     spec = study({**words, "mean_over": {"factor": ["position_x", "position_y"]}}, probes=probes)
     (pair,) = spec_pairs(spec)
     assert [one.contrast.factor for one in pair.members] == ["position_x", "position_y"]
-    assert "Mean decodability of position x and y" in statement(comparison_columns(pair))
+    assert "Mean decodability of position x and y" in comparison_name(comparison_columns(pair))
     with pytest.raises(SpecError, match="no such factor"):
         study({**words, "mean_over": {"factor": ["position_x", "position_z"]}}, probes=probes)
     with pytest.raises(SpecError, match="the factors are those of `mean_over`"):

@@ -20,7 +20,7 @@ from tests.worlds.studies import SMALL
 
 import assay
 from assay.plugin import RunFolder, StoreError
-from assay.report.words import decided_by
+from assay.report.words import decision_numbers
 from assay.spec.parse import parse_study
 from assay.store.kinds import kinds
 from assay.study.families import comparison_columns
@@ -107,8 +107,8 @@ def _check_tables_of_docs(runs: Path, first: dict[str, Any], second: dict[str, A
     again = int(first["decision"] == second["decision"]) if first in made else 0
     assert f"**{again} of {int(first in made)} decisions were replicated**" in page.read_text()
     for row in (first, second):
-        assert decided_by(row) in page.read_text()
-        assert decided_by(row) in results.read_text()
+        assert decision_numbers(row) in page.read_text()
+        assert decision_numbers(row) in results.read_text()
     for file, text in ((page, page.read_text()), (results, results.read_text())):
         assert "to be replaced" not in text, file
         assert text.startswith("before\n")

@@ -35,7 +35,7 @@ def study(root: Path, models: dict[str, list[Layers]], rows: dict[str, np.ndarra
     for each in points:
         for seed, layers in enumerate(models[each.label]):
             id = f"{each.label}-{seed}"
-            folder.write_sampled(id, (rows or {}).get(each.label, np.arange(IMAGES)), layers)
+            folder.write_activations(id, (rows or {}).get(each.label, np.arange(IMAGES)), layers)
             folder.write_measurements(id, [], {"params": {}})
             trial = SimpleNamespace(id=id, point=each, training=SimpleNamespace(members=()))
             probes.append(SimpleNamespace(id=id, trial=trial, component=SimpleNamespace(name="representation")))

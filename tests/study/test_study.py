@@ -25,7 +25,7 @@ from assay.execution.run import rebuild
 from assay.execution.tasks import Task, turn
 from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import statement
+from assay.report.words import comparison_name
 from assay.spec.parse import parse_study
 from assay.stats.findings import parse_finding
 from assay.study.records import unnamed_units
@@ -57,7 +57,7 @@ def test_a_study_ends_with_a_page_and_tables(finished_run: Path) -> None:
     trials = RunFolder(finished_run).table("trials")
     assert [row["status"] for row in trials] == ["done"] * 6
     (contrast,) = RunFolder(finished_run).table("contrasts")
-    assert statement(contrast) == "AUROC in reversed, SupCon against cross-entropy"
+    assert comparison_name(contrast) == "AUROC in reversed, SupCon against cross-entropy"
     assert contrast["low"] < contrast["value"] < contrast["high"]
 
 

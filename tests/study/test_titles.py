@@ -17,7 +17,7 @@ from tests.report.test_words import row as comparison
 from assay.plugin import Code, Reason
 from assay.report.blocks import cell
 from assay.report.context import PageContext
-from assay.report.words import headline, primary_line
+from assay.report.words import comparison_line, headline
 from assay.stats.format import number
 from assay.store.kinds import kinds
 
@@ -183,7 +183,7 @@ def test_the_worst_condition_and_group_of_any_study_are_on_its_first_screen(seed
     opening = context.page.text(context).opening
     worst = min(conditions, key=lambda name: sum(conditions[name]))
     figures = [tile.name for tile in opening.tiles]
-    assert any(name.endswith(context.names.inside(worst)) for name in figures), figures
+    assert any(name.endswith(context.names.in_condition(worst)) for name in figures), figures
     lowest = number(min(row["value"] for row in groups))
     lines = [(line.decision, line.numbers) for line in opening.lines]
     assert any("texture part-solid" in name and lowest in numbers for name, numbers in lines), lines
@@ -204,7 +204,7 @@ def test_networks_that_failed_stand_with_an_equivalence_in_title_line_and_table(
     context = study({**CLEAN, "reversed": (0.36, 0.32, 0.34)}, [{**EQUAL, **counted}])
     (row,) = context.tables["contrasts"]
     assert failed in headline([row])
-    assert failed in primary_line(row)
+    assert failed in comparison_line(row)
     assert failed in cell("contrasts", "decision", row, context).text
 
 

@@ -43,7 +43,7 @@ from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, reason_in_words
 from assay.data.files.classes import positive_words
 from assay.execution.jobs import stored_reading
-from assay.execution.workspace import kept_provenance
+from assay.execution.workspace import read_provenance
 from assay.report.pictures import to_colors
 from assay.report.sentences.scores import constant
 from assay.shifts.environment import Environment
@@ -440,7 +440,7 @@ def provenance_rows(prepared: PreparedAudit, predictions: StoredPredictions, ref
         predictions.clean,
     )
     record, card = folder.record("models", prepared.model.id), prepared.population.card
-    provenance = kept_provenance(folder.unit("models", prepared.model.id))
+    provenance = read_provenance(folder.unit("models", prepared.model.id))
     classes = np.bincount(scored.table.target, minlength=len(scored.table.classes))
     plain = "0..255, the input is of whole numbers" if prepared.model.origin.facts.integer else "0..1"
     facts = {

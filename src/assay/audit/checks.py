@@ -23,7 +23,7 @@ from assay.audit.swing import MIN_GAIN, auroc_gain
 from assay.core.codes import Code
 from assay.core.errors import SpecError, key_text, shorten
 from assay.core.files import content_hash
-from assay.core.request import AsScores
+from assay.core.request import ScoreScale
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset, Images, ImagesWrapper
@@ -39,7 +39,7 @@ from assay.look.checks import DataChecks, certain_copies
 from assay.models.external import OnnxModel
 from assay.models.ref import GivenModel, Output, Scaling
 from assay.probes.probe import ModelOutputs
-from assay.probes.reader import ModelReading, ReadingError, evaluating, two_columns
+from assay.probes.reader import ModelReading, ReadingError, eval_mode, logits_per_class
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.shifts.environment import Environment
@@ -97,7 +97,7 @@ def training_scene(prepared: PreparedAudit, train: Mapping[str, Any]) -> tuple[P
     framing = {key: getattr(data_of_audit, key) for key in _FRAMING}
     request = parse_request({**train, **framing}, {"all": {}}, ("performance",), prepared.request.task)
     workspace = replace(prepared.workspace, root=Path())
-    population = population_of(request.data, workspace, all_tested=True, like=prepared.population.dataset)
+    population = population_of(request.data, workspace, all_tested=True, compare_with=prepared.population.dataset)
     return request, population.scene(request.tests, 0)
 
 
@@ -250,7 +250,7 @@ def with_outputs(prepared: PreparedAudit, all_images: Environment, request: Audi
 
 
 def _with_maps(
-    prepared: PreparedAudit, raw: Float[np.ndarray, "n k"], all_images: Environment, kind: AsScores
+    prepared: PreparedAudit, raw: Float[np.ndarray, "n k"], all_images: Environment, kind: ScoreScale
 ) -> PreparedAudit:
     """Return a segmentation network with what its maps are: probabilities, or log-odds.
 
@@ -380,7 +380,7 @@ def with_scores(
         odds = scale.log_odds(read_scores) * (-1 if model.inverted else 1)
         logits = np.concatenate([np.zeros_like(odds), odds], axis=1)
     else:
-        logits = two_columns(model.logits_of(torch.as_tensor(raw)).numpy(), len(table.classes), "these images")
+        logits = logits_per_class(model.logits_of(torch.as_tensor(raw)).numpy(), len(table.classes), "these images")
     assumptions = (*assumptions, *_better_output_sentences(prepared, raw, table))
     is_calibrated = scale.kind != "other"
     return replace(
@@ -472,7 +472,7 @@ def _scores_of_few(prepared: PreparedAudit, all_images: Environment) -> Float[np
         all_images.images.read(np.arange(min(N_FIRST_IMAGES, len(all_images)))).to(prepared.device),
         prepared.model,
     )
-    with model.open(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
+    with model.open(prepared.device) as opened, eval_mode(opened.network), torch.inference_mode():
         output = cast(object, opened.network(images))
     if model.task == "segmentation" and isinstance(output, Tensor) and output.ndim == 4:
         output = output.flatten(1)

@@ -28,7 +28,7 @@ from assay.core.terminal import print_lines
 from assay.data.files.guess import tables_in
 from assay.data.files.table import require_contained
 from assay.execution.local import InProcess, default_workers
-from assay.execution.progress import display_for, reading_shown
+from assay.execution.progress import display_for, show_reading
 from assay.execution.run import carry_out, observe_nothing
 from assay.execution.tasks import Observer, Task
 from assay.models.ref import Origin
@@ -63,7 +63,7 @@ def _run_or_plan(
     origin: Origin, request: AuditRequest, out: Path, dry_run: bool, is_quiet: bool, json: bool
 ) -> Path | tuple[AuditSize, float]:
     """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
-    with _trusted_marks(request), reading_shown(quiet=is_quiet) as on_progress:
+    with _trusted_marks(request), show_reading(quiet=is_quiet) as on_progress:
         request = images_of(request.with_changes(out=out), is_quiet or json)
         if request.networks and not dry_run:
             request = _with_references(request, is_quiet or json)
@@ -122,7 +122,7 @@ def prepare_command(folder: Path, request: AuditRequest, is_quiet: bool) -> None
         DataError: Rows cannot be read.
     """
     request = change_data(images_of(request, is_quiet), _anywhere)
-    with _trusted_marks(request), reading_shown(quiet=is_quiet) as on_progress:
+    with _trusted_marks(request), show_reading(quiet=is_quiet) as on_progress:
         count = prepare_images(folder, request, on_progress=on_progress, say=speaker(is_quiet))
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if request.task == "segmentation":
@@ -139,7 +139,7 @@ def score_command(folder: Path, scores: Path, request: AuditRequest, *, is_quiet
         DataError: The folder or the scores cannot be used.
     """
     rules = None if request.policy is None else read_policy(request.policy)
-    with _trusted_marks(request), reading_shown(quiet=is_quiet) as on_progress:
+    with _trusted_marks(request), show_reading(quiet=is_quiet) as on_progress:
         if request.networks:
             request = _with_references(prepared_request(folder, request), is_quiet or json)
         result = finish_audit(folder, scores, request, on_progress=on_progress, say=speaker(is_quiet or json))

@@ -45,7 +45,7 @@ from assay.stats.format import join_words
 from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
-from assay.store.folder import RunFolder, received
+from assay.store.folder import RunFolder, received_folder
 from assay.store.manifest import is_ours
 from assay.store.place import RUN
 from assay.store.soundness import Soundness
@@ -292,7 +292,7 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
 
 
 def _open_audit(path: Path) -> StoredAudit:
-    received.set(received.get() if is_ours(path) else path)
+    received_folder.set(received_folder.get() if is_ours(path) else path)
     folder = RunFolder(path)
     require_audit(folder)
     if not folder.tables_are_current():

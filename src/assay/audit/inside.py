@@ -14,9 +14,9 @@ from assay.core.reasons import Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.models.ref import GivenModel
 from assay.models.untyped import tensor_of
-from assay.probes.decodability import Space, score_spaces, tasks_of
-from assay.probes.explainers import ExplainedNetwork, slopes
-from assay.probes.reader import evaluating
+from assay.probes.decodability import FeatureSpace, decoding_tasks, score_spaces
+from assay.probes.explainers import ExplainedNetwork, input_gradients
+from assay.probes.reader import eval_mode
 from assay.shifts.environment import Environment
 from assay.stats.estimate import interval
 from assay.stats.influence import sum_by_patient
@@ -41,7 +41,7 @@ def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -
     """
     if model.origin.opaque:
         return undefined_rows(Reason.of(Code.NOTHING_INSIDE, kind=model.origin.opaque))
-    with model.open(device) as opened, evaluating(opened.network):
+    with model.open(device) as opened, eval_mode(opened.network):
         return [
             *_decodability_rows(opened.network, clean, device, seed),
             *_gradient_rows(opened.network, clean, device),
@@ -86,9 +86,9 @@ def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed
         return
     features = _layer_inputs(network, heads[-1], clean, device)
     table = replace(clean.table, factors=columns)
-    tasks = tasks_of(table, _N_FOLDS, within_class=True)
+    tasks = decoding_tasks(table, _N_FOLDS, within_class=True)
     fold = folds_by_patient(table.patient, _N_FOLDS, seed)
-    scores = score_spaces([Space("trained", "features", features)], tasks, fold, table.patient, seed)
+    scores = score_spaces([FeatureSpace("trained", "features", features)], tasks, fold, table.patient, seed)
     for task in tasks:
         (score,) = scores[task.factor]
         patients = len(np.unique(table.patient))
@@ -128,7 +128,7 @@ def _gradient_rows(network: nn.Module, clean: Environment, device: str) -> Itera
     background: list[np.ndarray] = []
     for part in _index_batches(len(index)):
         images = clean.images.read(index[part]).to(device)
-        gradients = slopes(ExplainedNetwork(network, ()), images, tensor_of(target[part]).to(device))
+        gradients = input_gradients(ExplainedNetwork(network, ()), images, tensor_of(target[part]).to(device))
         maps.append(gradients.abs().sum(dim=1).cpu().numpy())
         background.append(_background(images.mean(dim=1).cpu().numpy()))
     regions: dict[str, np.ndarray] = {"gradient-on-background": np.concatenate(background)}

@@ -26,7 +26,7 @@ from assay.data.files.labels import HEADERS
 from assay.data.files.table import read_table
 from assay.models.ref import ModelFacts, Origin
 from assay.report.context import PageContext
-from assay.report.index_page import Index, link
+from assay.report.index_page import Index, page_link
 from assay.report.page import render_html
 from assay.report.sheets import SheetRow, csv_quoting, escape_formula, number_cell, p_value_cell, text_cell
 from assay.stats.bounds import ALPHA
@@ -172,7 +172,7 @@ def _correct_labels(rows: Sequence[Row]) -> list[Row]:
 
 def write_labels(rows: Sequence[Row], path: Path) -> None:
     """Write a page with the rows of `audit_labels`, linked to their pages."""
-    links = tuple(link(Path(row["folder"]), path) if row["folder"] else "" for row in rows)
+    links = tuple(page_link(Path(row["folder"]), path) if row["folder"] else "" for row in rows)
     lines = tuple(
         SheetRow(
             (

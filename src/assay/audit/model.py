@@ -25,7 +25,7 @@ from assay.data.files.request import data_of
 from assay.data.leakage import image_hashes
 from assay.execution.jobs import ProbeJob, inputs_of, population_of, stored_reading, write_reading
 from assay.execution.local import PROCESSOR, InProcess, choose_device, computing_on
-from assay.execution.plan import ModelPlan, image_identities, kept_columns, probe_units, reading_id
+from assay.execution.plan import ModelPlan, column_settings, image_identities, probe_units, reading_id
 from assay.execution.run import RunSteps, Tables, carry_out
 from assay.execution.tasks import Context, Task
 from assay.execution.workspace import PROVENANCE, Workspace, provenance
@@ -36,7 +36,7 @@ from assay.models.ref import BYTES, ChannelsError, GivenModel, InMemory, Model, 
 from assay.models.untyped import named_layers, tensor_of
 from assay.models.weights import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_SD
 from assay.probes.probe import ModelOutputs, Request
-from assay.probes.reader import ModelReading, evaluating
+from assay.probes.reader import ModelReading, eval_mode
 from assay.report.sentences.scores import called_alike, constant
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import without_interventions
@@ -429,7 +429,7 @@ class ProbeRun(RunSteps):
             spec.data, prepared.workspace, prepared.device, all_tested=True, on_progress=self.on_progress
         )
         environment, identity = _validation_images(images, spec, prepared.scene, request.seed)
-        columns = kept_columns(request.task, prepared.request.probes, prepared.population)
+        columns = column_settings(request.task, prepared.request.probes, prepared.population)
         id = content_hash({"model": model.content, "environment": identity, **columns})
         return replace(prepared, model=_with_thresholds(model, environment, _read_or_load(prepared, id, environment)))
 
@@ -525,7 +525,7 @@ def _with_identity(model: GivenModel, scene: PopulationScene, device: str) -> Gi
 
 
 def _plan_probes(model: GivenModel, request: ProbeSpec, scene: PopulationScene, population: Population) -> ModelPlan:
-    columns_kept = kept_columns(request.task, request.probes, population)
+    columns_kept = column_settings(request.task, request.probes, population)
     images_of_tests = image_identities(scene)
     readings = {
         name: reading_id({"model": model.content}, images_of_tests, name, columns_kept)
@@ -647,7 +647,7 @@ def _require_layers(origin: Origin, request: ProbeRequest, spec: ProbeSpec, devi
 def _require_readable(model: Model, image: torch.Tensor) -> None:
     """Check that the network takes an image of these data. Its own error is reported with the image's shape."""
     try:
-        with evaluating(model.network), torch.inference_mode():
+        with eval_mode(model.network), torch.inference_mode():
             model.network(image)
     except (SpecError, DataError):
         raise

@@ -28,7 +28,7 @@ from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import content_hash
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
-from assay.probes.reader import evaluating
+from assay.probes.reader import eval_mode
 from assay.shifts.distortions import SEVERITIES as EVERY_SEVERITY
 from assay.shifts.distortions import distort
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
@@ -224,7 +224,7 @@ def search_passes(n_images: int) -> int:
 
 def seconds_per_image(prepared: PreparedAudit, all_images: Environment) -> float:
     """Return the seconds that one image takes, for a dry run: no plan depends on them."""
-    with prepared.model.open(prepared.device) as opened, evaluating(opened.network), torch.inference_mode():
+    with prepared.model.open(prepared.device) as opened, eval_mode(opened.network), torch.inference_mode():
         images = take_with_masks(all_images, np.arange(min(_TIMING_IMAGES, len(all_images)))).images
         first = images.read(np.arange(len(images))).to(prepared.device)
         opened.network(first)

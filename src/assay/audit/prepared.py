@@ -36,7 +36,7 @@ from assay.models.external import FIRST_CHANNEL, mask_of, picture_of, read_lesio
 from assay.models.ref import FunctionNetwork, ModelFacts, Origin
 from assay.spec.request import parse_request
 from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
-from assay.store.folder import received
+from assay.store.folder import received_folder
 from assay.store.local import keep_paths, require_paths, restore_paths
 from assay.store.manifest import UNLINK, changes, is_ours, write_manifest
 
@@ -264,7 +264,7 @@ def prepared_request(folder: Path, request: AuditRequest) -> AuditRequest:
         wrong = [str(error)]
     if wrong:
         raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
-    received.set(None if is_ours(folder) else folder)
+    received_folder.set(None if is_ours(folder) else folder)
     prepared = restore_paths(folder, Path(PREPARED).stem, read_checked_json(folder / PREPARED))
     require_paths(folder, prepared.get("data"), "prepare the images again here")
     try:

@@ -15,9 +15,9 @@ from assay.core.reasons import Code, Reason, parse_reason, reason_in_words
 from assay.data.cards import facts_of
 from assay.execution.plan import ModelPlan
 from assay.execution.run import Tables
-from assay.execution.workspace import kept_provenance
+from assay.execution.workspace import read_provenance
 from assay.look.checks import data_checks
-from assay.probes.performance import overall, with_overall
+from assay.probes.performance import insert_overall_rows, overall
 from assay.report.pictures import PictureWriter
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment, environment_rows_of
@@ -27,7 +27,7 @@ from assay.stats.estimate import interval
 from assay.stats.influence import ModelPredictions
 from assay.stats.rows import with_id
 from assay.store.arrays import measurement_row
-from assay.store.described import DESCRIBED, DataDescription, keep, read_description
+from assay.store.description import DESCRIPTION, DataDescription, read_description, write_description
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 
@@ -68,7 +68,7 @@ def estimate_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     for id, component in plan.probes:
         measurements = folder.measurements(id)
         if component.name == PERFORMANCE:
-            measurements = ColumnRows(with_overall(measurements.columns, _overall_rows(folder, plan)))
+            measurements = ColumnRows(insert_overall_rows(measurements.columns, _overall_rows(folder, plan)))
         for row in measurements:
             bounds, patients = range_of(row["measure"]), int(row["patients"])
             value, error = float(row["value"]), float(row["standard_error"])
@@ -101,12 +101,12 @@ def _overall_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
 
 
 def _description_of(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
-    if (folder.root / DESCRIBED).is_file() and (
+    if (folder.root / DESCRIPTION).is_file() and (
         description := read_description(folder, DataDescription)
     ).request == plan.request.id:
         return description
     description = describe_data(folder, plan, population())
-    keep(folder, description)
+    write_description(folder, description)
     return description
 
 
@@ -153,7 +153,7 @@ def _provenance_rows(
     folder: RunFolder, plan: ModelPlan, record: Mapping[str, Any], described: DataDescription
 ) -> list[Row]:
     """Return the model, its data, the request and versions, as needed to find this again."""
-    provenance = kept_provenance(folder.unit("models", plan.model))
+    provenance = read_provenance(folder.unit("models", plan.model))
     threshold = record["threshold"]
     facts: dict[str, str] = {
         "model": str(record["name"]),

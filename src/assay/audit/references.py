@@ -18,7 +18,7 @@ from assay.audit.verdicts import WEAK_EFFECT, Reference, reference_of
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row, read_json
-from assay.store.folder import RunFolder, received
+from assay.store.folder import RunFolder, received_folder
 from assay.store.manifest import is_ours
 
 LEAST_NETWORKS = 59
@@ -257,7 +257,7 @@ def _finished_audits(root: Path, audited: str) -> Iterator[tuple[RunFolder, Mapp
         folder = RunFolder(path)
         if not (folder.kind is AUDIT and folder.tables_are_current()):
             continue
-        received.set(received.get() if is_ours(path) else path)
+        received_folder.set(received_folder.get() if is_ours(path) else path)
         facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
         if facts.get(_MODEL_HASH, audited) != audited:
             yield folder, facts

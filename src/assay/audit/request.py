@@ -13,13 +13,13 @@ from pydantic import AfterValidator, BeforeValidator, field_validator, model_val
 from assay.core.errors import SpecError, remove_unseen, shorten
 from assay.core.files import IN_MEMORY
 from assay.core.request import (
-    AsScores,
     ColumnName,
     ColumnNames,
     CommandRequest,
     DataRequest,
     Numbers,
     Option,
+    ScoreScale,
     Task,
     Text,
     Texts,
@@ -245,7 +245,7 @@ class AuditRequest(ModelRequest):
         ColumnName, Option("Column of the score, for predictions; by default found by its name.", "COLUMN")
     ] = ""
     scores: Annotated[
-        AsScores,
+        ScoreScale,
         Option("probabilities, percent or logits; found from all scores by default.", "KIND"),
     ] = "auto"
     outputs: Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.stats.rows import RegionVerdict
-from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, json_column, number, whole
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, integer, json_column, number
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
 from assay.store.schema import PICTURES, PROVENANCE
 
@@ -136,7 +136,7 @@ DISTORTED = Table(
     "distortion and severity: the loss of AUROC, or of Dice",
     (
         Column("factor", "family of distortions"),
-        whole("severity", "severity, 1 to 5"),
+        integer("severity", "severity, 1 to 5"),
         *_AUROC_LOST,
         *_FLIPS,
         Column(
@@ -196,7 +196,7 @@ REGIONS = Table(
             "place: boxes, borders, corners; whole: mirror half, bands, gray levels, shading; others: on some",
             values=_TRACKS,
         ),
-        whole("round", "1, or more where what earlier rounds found is taken off all images"),
+        integer("round", "1, or more where what earlier rounds found is taken off all images"),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),
         Column(
             "verdict",
@@ -220,7 +220,7 @@ REGIONS = Table(
             "limit of the region",
         ),
         number("largest", "largest effect in networks without a shortcut"),
-        whole("networks", "networks of the limit"),
+        integer("networks", "networks of the limit"),
         *_bounded_columns(
             "false_rate", "share of networks without a shortcut with the verdict relies-on-region or relies-on-look"
         ),
@@ -247,7 +247,7 @@ REGIONS = Table(
         number("effective", "effective patients of the smaller class"),
         IMAGES,
         PATIENTS,
-        whole("passes", "images put through the model"),
+        integer("passes", "images put through the model"),
         Column("search", "name of its record below probes/"),
         Column("reason", "why the search was not done, in words", cell="reason"),
     ),
@@ -312,8 +312,8 @@ AUDIT_COLUMNS = Table(
         Column("column", "its name"),
         Column("role", "target, or audited", values=("target", "audited")),
         Column("kind", "categorical, ordinal or continuous"),
-        whole("levels", "different values"),
-        whole("missing", "images without a value"),
+        integer("levels", "different values"),
+        integer("missing", "images without a value"),
         Column("values", "of at most 20 levels: each with its images, as JSON"),
         number("least", "smallest number"),
         number("median", "median of the numbers"),
@@ -327,32 +327,32 @@ AUDITED_IMAGES = Table(
     "images",
     "image that was read without changes",
     (
-        whole("row", "its row in the data"),
+        integer("row", "its row in the data"),
         Column("key", "hash of its file, by which audits are compared"),
         Column("class", "its class"),
-        whole("patient", "number of its patient"),
+        integer("patient", "number of its patient"),
         json_column("groups", "its group by each column that is compared"),
     ),
     ("row", "key", "class", "patient", "groups"),
-    carried=False,
+    embedded=False,
 )
 CARRIERS = Table(
     "carriers",
     "image that was searched: whether it carries what is in the region",
     (
         Column("of", "the search: place, whole, drawn, shape, turned or occluded", values=_TRACKS),
-        whole("round", "its round"),
+        integer("round", "its round"),
         Column("trained", "whether it is an image of the training", "BOOLEAN"),
-        whole("row", "its row in the data, from 0"),
+        integer("row", "its row in the data, from 0"),
         Column("class", "its class"),
-        whole("patient", "number of its patient"),
+        integer("patient", "number of its patient"),
         Column("carries", "whether it carries what is found", "BOOLEAN"),
         number(
             "worth", "mean score of eight images with its patch put on, in standard deviations; NaN of drawn and shape"
         ),
     ),
     ("of", "row", "class", "carries", "worth"),
-    carried=False,
+    embedded=False,
 )
 ANSWERS = Table(
     "answers",
@@ -365,7 +365,7 @@ ANSWERS = Table(
         Column("reading", "name of the answers below readings/"),
     ),
     ("factor", "kind", "dose", "change", "reading"),
-    carried=False,
+    embedded=False,
 )
 
 COMPARED = Table(
@@ -412,8 +412,8 @@ RATES = Table(
     "error rates of verdicts in this domain and of searches, from networks whose shortcut is known",
     (
         Column("rate", "what is counted"),
-        whole("count", "how often it happened"),
-        whole("among", "how often it could"),
+        integer("count", "how often it happened"),
+        integer("among", "how often it could"),
         estimate("value", "share; NaN where it could not happen"),
         number("low", "lower end of the 95% interval (Wilson; of searches Clopper and Pearson)"),
         number("high", "upper end of the interval"),

@@ -610,9 +610,9 @@ def _done(arguments: list[str]) -> int:
         if isinstance(error, ModuleNotFoundError) and (missing := without_networks(error)):
             print(missing, file=sys.stderr)
             return missing.exit_code
-        from assay.store.folder import received
+        from assay.store.folder import received_folder
 
-        if root := received.get():
+        if root := received_folder.get():
             from assay.report.page import strange_content
 
             print(strange_content(root, error), file=sys.stderr)

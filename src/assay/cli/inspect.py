@@ -158,10 +158,10 @@ def doctor_command(out: Path, json: bool, dev: bool) -> None:
 def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
     from assay.store.bundle import SUMS
-    from assay.store.find import find_run, run_places
+    from assay.store.find import candidate_folders, find_run
     from assay.store.place import RUN
 
-    places = (folder for folder in run_places(run, out) if is_file(folder / SUMS) or is_file(folder / RUN))
+    places = (folder for folder in candidate_folders(run, out) if is_file(folder / SUMS) or is_file(folder / RUN))
     place = next(places, None)
     bundle = None if place is None or is_file(place / RUN) else place  # sums in a run folder vouch for no page
     _print_checks(list(_check_bundle(bundle) if bundle else _check_cache(find_run(run, out))), json)
@@ -172,7 +172,7 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     from assay.report.page import require_page
     from assay.store.find import find_run
     from assay.store.folder import RunFolder
-    from assay.store.manifest import SIGNATURE, SIGNED, broken_seal, signer
+    from assay.store.manifest import SIGNATURE, SIGNED, signature_change, signing_key
     from assay.store.place import PAGE, working_in
     from assay.store.signing import sign
     from assay.store.soundness import Soundness
@@ -182,10 +182,10 @@ def seal_command(run: str, out: Path, key: Path) -> None:
         soundness = Soundness(RunFolder(root))
         if wrong := [change for change in soundness.changes() if change.path.name not in (SIGNED, SIGNATURE)]:
             raise StoreError(f"{wrong[0].text}; {soundness.remedy(wrong[0])}")
-        if is_file(root / PAGE) and not broken_seal(root):
+        if is_file(root / PAGE) and not signature_change(root):
             require_page(root)
         sign(root, at_home(key))
-    if not (by := signer(root)):
+    if not (by := signing_key(root)):
         raise StoreError(f"{root} is not signed: its files changed meanwhile; try again")
     print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {by}")
 
@@ -277,7 +277,7 @@ def _unchecked_finding(soundness: Soundness) -> Iterator[CheckResult]:
     another name or in a folder that no manifest lists, which no Assay wrote.
     """
     from assay.report.context import PageContext
-    from assay.store.manifest import FOR_PROGRAMS, PREVIEW, is_ours, read_manifest
+    from assay.store.manifest import PREVIEW, PROGRAM_SUFFIXES, is_ours, read_manifest
     from assay.store.place import PAGE
 
     root, listed, compared = soundness.root, set[str](), {PAGE}
@@ -286,7 +286,7 @@ def _unchecked_finding(soundness: Soundness) -> Iterator[CheckResult]:
         compared |= PageContext.of(root).page.extra_files(root).keys()
     vouched = listed | {PAGE} if is_ours(root) else listed if soundness.is_signed else compared
     pages = {name for name in _pages(root) if not name.startswith(f"{PREVIEW}/")}
-    names = (name for name in sorted((listed | pages) - vouched) if not name.endswith(FOR_PROGRAMS))
+    names = (name for name in sorted((listed | pages) - vouched) if not name.endswith(PROGRAM_SUFFIXES))
     if files := [name for name in names if not re.fullmatch(r"pictures/[^/]+\.png", name)]:
         others = f" and {count(len(files) - 1, 'other file')}" if files[1:] else ""
         text = f"{root / files[0]}{others}: no table gives what is in them, so they were not compared"
@@ -320,7 +320,7 @@ def _pages(root: Path) -> list[str]:
 
 
 def _signature_finding(soundness: Soundness, changes: Sequence[FileChange]) -> Iterator[CheckResult]:
-    from assay.store.manifest import page_is_signed, signer
+    from assay.store.manifest import page_is_signed, signing_key
 
     broken = next((change for change in changes if change.how == "unsigned"), None)
     if broken:
@@ -331,7 +331,7 @@ def _signature_finding(soundness: Soundness, changes: Sequence[FileChange]) -> I
         yield CheckResult("warn", "signature", "not checked, since files are not as the run left them")
     else:
         try:
-            statement = f"the data are signed by {signer(soundness.root)}"
+            statement = f"the data are signed by {signing_key(soundness.root)}"
             light = "ok" if page_is_signed(soundness.root) else "warn"
             yield CheckResult(light, "signature", statement, "compare it with the key of who signs")
         except FileNotFoundError:

@@ -23,7 +23,7 @@ from assay.report.browser import open_page
 from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row
-from assay.store.find import find_run, run_places
+from assay.store.find import candidate_folders, find_run
 from assay.store.folder import EARLIER, RunFolder, remove_unit
 from assay.store.manifest import PAGE_UNSIGNED, added_files, page_is_signed, read_manifest, write_manifest
 from assay.store.place import PAGE, RUN, working_in
@@ -249,7 +249,7 @@ def report_command(run: str, out: Path, json: bool) -> None:
         print("only the page is new: the tables are those that were signed", file=sys.stderr)
     elif kind and not kind.rebuild:
         print(
-            f"only the page is new; to make the tables of {kind.words} again, {kind.again}",
+            f"only the page is new; to make the tables of {kind.noun} again, {kind.remedy}",
             file=sys.stderr,
         )
     print(jsonlib.dumps({"report": str(page)}) if json else page)
@@ -305,7 +305,7 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
 
 def _with_pages(run: str, out: Path) -> list[Path]:
     """Return the run folder that is named, or those of a folder of runs that have a page."""
-    for place in run_places(run, out):
+    for place in candidate_folders(run, out):
         if is_file(place / PAGE):
             return [place]
     inside = sorted(path.parent for path in Path(run).glob(f"*/{PAGE}") if is_file(path.parent / RUN))
@@ -317,7 +317,7 @@ def _with_pages(run: str, out: Path) -> list[Path]:
         if kind.rebuild or RunFolder(folder).has_ended:
             remedy = f"`assay report {shlex.quote(run)}` writes it from the records"
         else:
-            remedy = f"the run did not end; {kind.again}"
+            remedy = f"the run did not end; {kind.remedy}"
         raise StoreError(f"{folder / PAGE} does not exist: {remedy}")
     return [folder]
 
@@ -481,9 +481,9 @@ def _row_words(row: Row, table: str, files: Mapping[int, str]) -> Row:
     if table == ISSUES.name:
         return {FILE: files.get(row["row"], "")}
     if table in (CONTRASTS.name, LOOKS.name):
-        from assay.report.words import statement
+        from assay.report.words import comparison_name
 
-        return {COMPARISON: statement(row)}
+        return {COMPARISON: comparison_name(row)}
     if table == FINDINGS.name:
         from assay.core.reasons import parse_reason
         from assay.report.sentences.reasons import reason_words

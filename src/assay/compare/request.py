@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import AsScores, ColumnName, CommandRequest, Option, Text
+from assay.core.request import ColumnName, CommandRequest, Option, ScoreScale, Text
 
 
 class CompareRequest(CommandRequest):
@@ -19,7 +19,7 @@ class CompareRequest(CommandRequest):
     score: Annotated[
         ColumnName, Option("Column of the positive class's score; default: found by its name.", "COLUMN")
     ] = ""
-    scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
+    scores: Annotated[ScoreScale, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
     target: Annotated[ColumnName, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
     seed: Annotated[ColumnName, Option("Column of the training seed; default: found by its name.", "COLUMN")] = ""

@@ -10,7 +10,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.words import verdict_words
 from assay.stats.format import count, p_value, with_interval
 from assay.stats.rows import Row, is_undefined
-from assay.validate.words import ONE_NETWORK_EACH, paired_words, trained_once
+from assay.validate.words import ONE_NETWORK_EACH, paired_words, single_network_differences
 
 
 def decision_lines(contrasts: Sequence[Row], differences: Sequence[Row], width: int) -> Iterator[str]:
@@ -21,7 +21,7 @@ def decision_lines(contrasts: Sequence[Row], differences: Sequence[Row], width: 
         differences: Rows of the table `differences`, of models that were trained once.
         width: Characters of the longest name of a recipe.
     """
-    once = trained_once({"contrasts": contrasts, "differences": differences})
+    once = single_network_differences({"contrasts": contrasts, "differences": differences})
     for row in contrasts:
         if not once or Code.NO_COMMON_SEED in reason_of(row):
             yield f"  {row['a']:<{width}}  {decision_words(row)}"

@@ -27,7 +27,7 @@ from assay.core.files import hide_paths, hide_paths_within, typed_path
 
 Task = Literal["classification", "segmentation"]
 """A class for each image, or a class for each pixel."""
-AsScores = Literal["auto", "probabilities", "percent", "logits"]
+ScoreScale = Literal["auto", "probabilities", "percent", "logits"]
 """What a user calls scores; `auto` finds it from all of them. Types are here, since the command line
 must not wait for NumPy."""
 

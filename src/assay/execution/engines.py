@@ -29,7 +29,7 @@ from assay.execution.remote import ENGINE, Backend, BusyError, Exchange, Remote,
 from assay.execution.tasks import Queue, Task
 from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
-from assay.store.files import REMADE, read_checked_json, read_json, write_text
+from assay.store.files import REMAKE_FILE, read_checked_json, read_json, write_text
 from assay.store.folder import RunFolder
 from assay.store.place import UnitKind, is_worked_in, require_regular_files, require_run_folder
 
@@ -119,8 +119,8 @@ class Ray(Backend):
         jobs = [self._jobs[handle] for handle in handles if handle in self._jobs]
         if not jobs:
             return set()
-        over, alive = self._ray.wait(jobs, num_returns=len(jobs), timeout=0)
-        for job in over:
+        ended, alive = self._ray.wait(jobs, num_returns=len(jobs), timeout=0)
+        for job in ended:
             del self._jobs[job.hex()]
         return {job.hex() for job in alive}
 
@@ -187,16 +187,16 @@ class Slurm:
         handles: list[str] = []
         per_array = largest_array() * self.shared
         for start in range(0, len(chunks), per_array):
-            part = chunks[start : start + per_array]
-            jobs = -(-len(part) // self.shared)
-            most = max(1, self.at_once // self.shared)
+            chunks_of_array = chunks[start : start + per_array]
+            jobs = -(-len(chunks_of_array) // self.shared)
+            max_jobs = max(1, self.at_once // self.shared)
             try:
-                array = self._sbatch(self._script(part), "%A_%a", array=f"0-{jobs - 1}%{most}")
+                array = self._sbatch(self._script(chunks_of_array), "%A_%a", array=f"0-{jobs - 1}%{max_jobs}")
             except StoreError:
                 if not handles:
                     raise
                 break
-            handles += [f"{array}_{n // self.shared}.{n % self.shared}" for n in range(len(part))]
+            handles += [f"{array}_{n // self.shared}.{n % self.shared}" for n in range(len(chunks_of_array))]
         return handles
 
     def submit_command(self, arguments: Sequence[str], after: Collection[str] = ()) -> str:
@@ -217,20 +217,22 @@ class Slurm:
         dependency = f"afterany:{':'.join(arrays)}" if arrays else None
         return self._sbatch(self._shell(line), "%j", dependency=dependency)
 
-    def _sbatch(self, script: str, log: str, **more: object) -> str:
+    def _sbatch(self, script: str, log: str, **fixed: object) -> str:
         self._logs.mkdir(parents=True, exist_ok=True)
         options = {"job-name": "assay", "exclude": ",".join(sorted(self.avoided)) or None, **self.options}
-        ours = {**more, "output": self._logs.absolute() / f"{log}.txt", "open-mode": "append"}  # the last one counts
+        # Of an option that is given twice, the last one counts.
+        required = {**fixed, "output": self._logs.absolute() / f"{log}.txt", "open-mode": "append"}
         settings, last = (
-            [f"--{name}={value}" for name, value in named.items() if value is not None] for named in (options, ours)
+            [f"--{name}={value}" for name, value in values.items() if value is not None]
+            for values in (options, required)
         )
-        done = _call(["sbatch", "--parsable", "--requeue", *settings, *self.extra, *last], script)
-        if done.returncode:
-            text = done.stderr.strip() or done.stdout.strip()
+        reply = _call(["sbatch", "--parsable", "--requeue", *settings, *self.extra, *last], script)
+        if reply.returncode:
+            text = reply.stderr.strip() or reply.stdout.strip()
             if self.avoided:
                 text += f" (nodes of another kind are avoided: {', '.join(sorted(self.avoided))})"
             raise (BusyError if any(sign in text for sign in _BUSY) else StoreError)(f"Slurm refused the jobs: {text}")
-        return done.stdout.strip().partition(";")[0]
+        return reply.stdout.strip().partition(";")[0]
 
     def _python(self) -> str:
         return f"{self.container} python" if self.container else shlex.quote(sys.executable)
@@ -242,11 +244,11 @@ class Slurm:
     def _script(self, chunks: Sequence[str]) -> str:
         names = " ".join(map(shlex.quote, chunks))
         call = f"{self._python()} -P -m assay.execution.remote {shlex.quote(str(self.folder.absolute()))}"
-        picked = f"set -- {names}\nshift $((SLURM_ARRAY_TASK_ID * {self.shared}))"
+        select_chunk = f"set -- {names}\nshift $((SLURM_ARRAY_TASK_ID * {self.shared}))"
         if self.shared == 1:
-            return self._shell(picked, f'exec {call} "$1"')
-        each = f'for i in $(seq {self.shared}); do [ $# -eq 0 ] || {{ {call} "$1" & shift; }}; done'
-        return self._shell(picked, each, "wait")
+            return self._shell(select_chunk, f'exec {call} "$1"')
+        run_all = f'for i in $(seq {self.shared}); do [ $# -eq 0 ] || {{ {call} "$1" & shift; }}; done'
+        return self._shell(select_chunk, run_all, "wait")
 
     def poll(self, handles: Collection[str]) -> set[str]:
         """See `Backend`."""
@@ -278,10 +280,10 @@ class Slurm:
         if not handles:
             return set()
         arrays = sorted({handle.partition("_")[0] for handle in handles})
-        done = _call(["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(arrays)}", *states])
-        if done.returncode:  # a single array that is over is an "invalid job id"; others are a controller that is busy
-            return set() if "Invalid job id" in done.stderr else None
-        jobs = {line.strip() for line in done.stdout.splitlines()}
+        reply = _call(["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(arrays)}", *states])
+        if reply.returncode:  # a single array that is over is an "invalid job id"; others are a controller that is busy
+            return set() if "Invalid job id" in reply.stderr else None
+        jobs = {line.strip() for line in reply.stdout.splitlines()}
         return {handle for handle in handles if _job(handle) in jobs}
 
     def cancel(self, handles: Collection[str]) -> None:
@@ -295,10 +297,10 @@ class Slurm:
         matching = {_job(handle) for handle in handles if is_here[_array_of(handle)] == {True}}
         if matching:
             _call(["scancel", *sorted(matching)])
-        if others := sorted(array for array, kinds in is_here.items() if kinds - {True}):
+        if foreign := sorted(array for array, kinds in is_here.items() if kinds - {True}):
             raise StoreError(
-                f"job {others[0]} was not canceled: its log is not in {self._logs}, so that it is of "
-                f"something else; to cancel it: scancel {others[0]}"
+                f"job {foreign[0]} was not canceled: its log is not in {self._logs}, so that it is of "
+                f"something else; to cancel it: scancel {foreign[0]}"
             )
 
     def _which_are_here(self, handles: Collection[str]) -> dict[str, set[bool | None]]:
@@ -311,12 +313,12 @@ class Slurm:
         if not is_here:
             return {}
         jobs = f"--jobs={','.join(sorted(is_here))}"
-        done = _call(["squeue", "--noheader", "--Format=ArrayJobID:20,STDOUT:4096", jobs])
-        if done.returncode and "Invalid job id" not in done.stderr:
+        reply = _call(["squeue", "--noheader", "--Format=ArrayJobID:20,STDOUT:4096", jobs])
+        if reply.returncode and "Invalid job id" not in reply.stderr:
             raise BusyError(
-                f"Slurm did not say which folder its jobs work for, so that none was canceled: {done.stderr.strip()}"
+                f"Slurm did not say which folder its jobs work for, so that none was canceled: {reply.stderr.strip()}"
             )
-        for line in done.stdout.splitlines():
+        for line in reply.stdout.splitlines():
             array, _, log = line.strip().partition(" ")
             if array in is_here:
                 is_here[array].add(self._is_here(Path("/", log.strip()).parent))
@@ -498,12 +500,12 @@ class Engine(CommandRequest):
         }
         return Slurm(root / ENGINE, options, self.extra, self.setup, self.container, self.at_once, self.shared)
 
-    def executor(self, root: Path, heard: Callable[[], None] | None = None, detached: bool = False) -> Remote:
+    def executor(self, root: Path, on_interrupt: Callable[[], None] | None = None, detached: bool = False) -> Remote:
         """Return the executor of a run.
 
         Args:
             root: The run folder.
-            heard: Called at the first interrupt.
+            on_interrupt: Called at the first interrupt.
             detached: Submit what is ready, and leave it to a later command.
 
         Raises:
@@ -512,8 +514,8 @@ class Engine(CommandRequest):
         """
         folder = root / ENGINE
         if self.name == "slurm":
-            return Remote(self.slurm(root), folder, interval=5.0, heard=heard, detached=detached)
-        return Remote(Ray(folder, self.address, self.cpus, self.gpus), folder, interval=0.2, heard=heard)
+            return Remote(self.slurm(root), folder, interval=5.0, on_interrupt=on_interrupt, detached=detached)
+        return Remote(Ray(folder, self.address, self.cpus, self.gpus), folder, interval=0.2, on_interrupt=on_interrupt)
 
     def workers(self, tasks: Sequence[Task], at_once: int) -> int:
         """Return how many workers tasks are given to at first, at most as many as can be at once."""
@@ -577,14 +579,14 @@ def status_of(root: Path) -> Status:
         planned: dict[UnitKind, set[str]] = {kind: {unit["id"] for unit in plan[kind]} for kind in ("trials", "probes")}
         units = planned["trials"] | {source["id"] for source in plan.get("sources", ())}  # that of a probe is its trial
     except (KeyError, TypeError) as error:
-        raise StoreError(f"cannot read {root / PLAN}: no Assay wrote it; {REMADE}") from error
-    units_there = {kind: len(ids & set(RunFolder(root).ids(kind))) for kind, ids in planned.items()}
+        raise StoreError(f"cannot read {root / PLAN}: no Assay wrote it; {REMAKE_FILE}") from error
+    finished = {kind: len(ids & set(RunFolder(root).ids(kind))) for kind, ids in planned.items()}
     leases = [path for path in (root / LEASES).glob("*") if not path.name.startswith(".")]
     return Status(
         len(planned["trials"]),
-        units_there["trials"],
+        finished["trials"],
         len(planned["probes"]),
-        units_there["probes"],
+        finished["probes"],
         sum(path.stem in units for path in (root / "failures").glob("*.json")),
         sum(is_held(path) for path in leases if is_file(path)),
         len(_submitted_handles(root)),
@@ -663,7 +665,7 @@ def _handle(text: str, path: Path) -> str:
 
 def _engine_name(root: Path) -> str:
     path = root / ENGINE / "engine.json"
-    stored: Any = read_json(path, damaged="delete it") if is_file(path) else {"engine": ""}
+    stored: Any = read_json(path, remedy="delete it") if is_file(path) else {"engine": ""}
     if not isinstance(stored, dict) or "engine" not in stored:
         raise StoreError(f"cannot read {path}: no Assay wrote it; delete it")
     return str(cast("dict[str, Any]", stored)["engine"])

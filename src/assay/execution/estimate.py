@@ -1,4 +1,4 @@
-"""How long a study will take on this machine: the work is timed before anything is trained."""
+"""Estimate how long a study takes on this machine: steps and readings of its recipes are timed before it is run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from assay.models.networks import as_network
 from assay.models.ref import Model
 from assay.models.untyped import channels_last
 from assay.probes.probe import Probe
-from assay.probes.reader import batch_of
+from assay.probes.reader import batch_size_for
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
@@ -68,10 +68,10 @@ def unit_seconds(plan: Plan, population: Population, timer: Timer) -> Mapping[st
     """
     trained_on, validated_on = _training_images(plan.spec.data, population)
     inputs = inputs_of(population, plan.spec.data, plan.spec.task)
-    read = _unless_broken(lambda: _probed_images(plan, population, inputs), 0)
-    image = _unless_broken(lambda: _render_seconds(population, plan.spec.data.size, timer.device), 0.0)
+    images_read = _or_default(lambda: _probed_images(plan, population, inputs), 0)
+    image = _or_default(lambda: _render_seconds(population, plan.spec.data.size, timer.device), 0.0)
     environments = len({canonical_json(trial.training.environment.for_training()) for trial in plan.trials})
-    drawn_for_each = environments * plan.spec.seeds / len(plan.trials) * (trained_on + validated_on) * image
+    drawing = environments * plan.spec.seeds / len(plan.trials) * (trained_on + validated_on) * image
     costs: dict[str, tuple[float, float]] = {}
     if plan.spec.models:
         return {trial.id: (TRIAL, PROBES) for trial in plan.trials}
@@ -85,11 +85,11 @@ def unit_seconds(plan: Plan, population: Population, timer: Timer) -> Mapping[st
             continue
         recipe, speed = trial.training.recipe, timer.speed(trial.training, inputs, trained_on)
         epochs = sum(phases_of(recipe))
-        images = _rows_taken(trial.training.environment, trained_on)
+        images = _row_count(trial.training.environment, trained_on)
         steps = epochs * max(1, images // recipe.batch_size) * speed.step
         reading = (epochs * validated_on + images + validated_on) * speed.image
-        probing = read * (speed.image + image / len(plan.trials))
-        costs[trial.id] = ((steps + reading) * SHARING + TRIAL + drawn_for_each, probing * SHARING + PROBES)
+        probing = images_read * (speed.image + image / len(plan.trials))
+        costs[trial.id] = ((steps + reading) * SHARING + TRIAL + drawing, probing * SHARING + PROBES)
     return costs
 
 
@@ -107,12 +107,12 @@ def source_seconds(
         timer.on_progress("timing sources", i, len(sources))
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
-        trained_on = _rows_taken(source.training.environment, trained_on)
+        trained_on = _row_count(source.training.environment, trained_on)
         inputs = inputs_of(population, source.data, source.training.recipe.task)
         speed = timer.speed(source.training, inputs, trained_on)
         if source.name not in drawing:
             render = partial(_render_seconds, population, source.data.size, timer.device)
-            drawing[source.name] = _unless_broken(render, 0.0)
+            drawing[source.name] = _or_default(render, 0.0)
         epochs = source.training.recipe.epochs
         steps = epochs * max(1, trained_on // source.training.recipe.batch_size) * speed.step
         reading = ((epochs + 1) * validated_on + trained_on) * speed.image
@@ -120,13 +120,13 @@ def source_seconds(
     return costs
 
 
-def _rows_taken(environment: EnvironmentSpec, images: int) -> int:
-    """How many of the training images an environment takes."""
+def _row_count(environment: EnvironmentSpec, images: int) -> int:
+    """Return how many of the training images an environment takes."""
     return round(images * (environment.fraction or 1)) if environment.rows is None else min(images, environment.rows)
 
 
 def _training_images(data: DataSpec, population: Population) -> tuple[int, int]:
-    """How many images a trial is trained on, and how many it is validated on."""
+    """Return the numbers of images that a trial is trained on, and validated on."""
     if population.dataset is None:
         return data.train, data.validation
     split, rows = data.split, len(population.dataset.table)
@@ -138,7 +138,7 @@ def _training_images(data: DataSpec, population: Population) -> tuple[int, int]:
 
 
 def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
-    """How many images all probes of one trial read, those of a Sobol' design included."""
+    """Return how many images all probes of one trial read, those of a Sobol' design included."""
     training, tests = plan.trials[0].training, plan.trials[0].tests
     network = network_of(_before_sources(training).recipe, training.seed, inputs)
     model = Model(network, as_network(network).layers, untrained=lambda: network, threshold=0.5)
@@ -154,7 +154,7 @@ def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
 
 
 def _render_seconds(population: Population, size: int, device: str) -> float:
-    """Seconds that a phantom takes for an image; 0 for images from files, which are decoded when a study is planned."""
+    """Return the seconds per image of a phantom; 0 for images from files, which are decoded when a study is planned."""
     phantom = population.phantom
     if phantom is None:
         return 0.0
@@ -171,15 +171,15 @@ class Timer:
     Attributes:
         device: The device.
         on_progress: Callback with the number of recipes, and of sources, that were timed.
-        timed: The speed of each recipe on images of one shape.
-        alike: The speed of the first recipe of each network and batch.
+        by_recipe: The speed of each recipe on images of one shape.
+        by_network: The speed of the first recipe of each network and batch.
         spent: Seconds of timing so far.
     """
 
     device: str = PROCESSOR
     on_progress: ProgressCallback = no_progress
-    timed: dict[str, Speed] = field(default_factory=dict[str, Speed])
-    alike: dict[str, Speed] = field(default_factory=dict[str, Speed])
+    by_recipe: dict[str, Speed] = field(default_factory=dict[str, Speed])
+    by_network: dict[str, Speed] = field(default_factory=dict[str, Speed])
     spent: float = 0.0
 
     def speed(self, training: TrainingSpec, inputs: Inputs, images: int) -> Speed:
@@ -196,16 +196,16 @@ class Timer:
         plain = recipe.model_copy(update={"epochs": 1, "selection": "last", "patience": None})
         recipe_key = canonical_json([plain.canonical(), inputs.channels, inputs.classes, *shape])
         network = canonical_json([recipe.architecture.label, recipe.precision, recipe.threads, *shape])
-        if recipe_key not in self.timed:
-            rushed = self.spent > MOST_SECONDS and network in self.alike
-            self.timed[recipe_key] = self.alike[network] if rushed else self._time(training, inputs, images)
-            self.alike.setdefault(network, self.timed[recipe_key])
-        return self.timed[recipe_key]
+        if recipe_key not in self.by_recipe:
+            is_late = self.spent > MOST_SECONDS and network in self.by_network
+            self.by_recipe[recipe_key] = self.by_network[network] if is_late else self._time(training, inputs, images)
+            self.by_network.setdefault(network, self.by_recipe[recipe_key])
+        return self.by_recipe[recipe_key]
 
     def _time(self, training: TrainingSpec, inputs: Inputs, images: int) -> Speed:
         start = time.perf_counter()
         try:
-            return _unless_broken(lambda: _time_recipe(training, inputs, images, self.device), Speed())
+            return _or_default(lambda: _time_recipe(training, inputs, images, self.device), Speed())
         finally:
             self.spent += time.perf_counter() - start
 
@@ -223,26 +223,22 @@ def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: st
     recipe = training.recipe.model_copy(update={"epochs": MOST + 1})
     if build_finetuning(recipe).fits_head:  # which takes no step, or one that a head fitted to noise comes before
         recipe = recipe.model_copy(update={"finetuning": Component(kind="finetuning", name="full")})
-    made_up = _made_up(min(recipe.batch_size, images), inputs, recipe.groups)
-    batch = batch_of(device, (inputs.channels, inputs.size, inputs.size))
+    made_up = _random_batch(min(recipe.batch_size, images), inputs, recipe.groups)
+    batch_size = batch_size_for(device, (inputs.channels, inputs.size, inputs.size))
     with ExitStack() as stack:
-        for setting in (
-            keeping_memory(),
-            computing_on(device),
-            computing(recipe, 0, device),
-        ):
+        for setting in (keeping_memory(), computing_on(device), computing(recipe, 0, device)):
             stack.enter_context(setting)
         run = begin(recipe, made_up, made_up, inputs.classes, training.seed, torch.device(device), Path())
         step = _seconds(run.train_step, device, recipe.threads)
         network = channels_last(run.network, torch.device(device)).eval()
-        pixels = torch.rand(batch, inputs.channels, inputs.size, inputs.size, device=device)
+        pixels = torch.rand(batch_size, inputs.channels, inputs.size, inputs.size, device=device)
         with torch.inference_mode():
             reading = _seconds(lambda: network(pixels), device, recipe.threads)
-    return Speed(step, reading / batch)
+    return Speed(step, reading / batch_size)
 
 
-def _made_up(rows: int, inputs: Inputs, groups: str) -> Environment:
-    """Noise with targets that alternate, and the factor of a recipe's groups whose two levels do so more slowly."""
+def _random_batch(rows: int, inputs: Inputs, groups: str) -> Environment:
+    """Return noise images with alternating targets; the factor of a recipe's groups alternates more slowly."""
     numbers = np.arange(rows, dtype=np.int64)
     shape = (rows, inputs.channels, inputs.size, inputs.size)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -254,7 +250,7 @@ def _made_up(rows: int, inputs: Inputs, groups: str) -> Environment:
     return Environment("made-up", table, ArrayImages(pixels), masks, ())
 
 
-def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:
+def _seconds(call: Callable[[], object], device: str, threads: int = 1) -> float:
     """Return the least seconds that it takes on a machine that does nothing else. The first time, which fills memory,
     counts only where it was long.
     """
@@ -262,7 +258,7 @@ def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:
     durations: list[float] = []
     while len(durations) < FEWEST or (len(durations) < MOST and sum(durations) < ENOUGH):
         start = clock()
-        act()
+        call()
         if device != PROCESSOR:
             torch.cuda.synchronize(device)
         durations.append(clock() - start)
@@ -271,14 +267,14 @@ def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:
     return min(durations)
 
 
-def _unless_broken(make: Callable[[], Any], otherwise: Any) -> Any:
+def _or_default(call: Callable[[], Any], default: Any) -> Any:
     """Return the result of a call, or a default where a user's own code fails.
 
     The trial will then record the traceback.
     """
     try:
-        return make()
+        return call()
     except AssayError:
         raise
     except (Exception, SystemExit):
-        return otherwise
+        return default

@@ -29,7 +29,7 @@ from assay.execution.workspace import (
     PROVENANCE,
     STOPPED,
     Workspace,
-    nothing_to_read,
+    no_network_reason,
     operating_of,
     provenance,
     specific_of,
@@ -50,7 +50,7 @@ from assay.stats.maps import sensitivity_threshold
 from assay.stats.measures.grades import specificity_thresholds
 from assay.stats.measures.maps import LEVELS
 from assay.stats.metrics import macro_auroc
-from assay.store.arrays import OF_ROWS
+from assay.store.arrays import ROW_COLUMNS
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
 from assay.store.place import UnitKind
@@ -61,14 +61,15 @@ from assay.training.loop import Diverged, Interrupted, ProgressReport, TrainingR
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset
 
-# Kept of a training: its curve and the validation rows in its record, and how they are read back.
+# What the record of a training has of its validation rows, and its curve.
 
 
-def of_validation(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
-    """`validation_auroc`, of several classes the mean of each against the rest, None where undefined; and `specific`,
-    for every cut of the classes in two the log-odds from which each validation specificity is reached.
+def validation_facts(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
+    """Return the fields of a record from validation rows, of a classifier.
 
-    Of a network that says something of pixels there is neither a ranking of images nor a cut.
+    Returns:
+        `validation_auroc`: AUROC, of several classes the mean of each against the rest; None where undefined.
+        `specific`: for every division of ordered classes in two, the log-odds from which each specificity is reached.
     """
     auroc = macro_auroc(logits, target)
     specific = [list(specificity_thresholds(logits, target, cut)) for cut in range(1, logits.shape[1])]
@@ -76,7 +77,7 @@ def of_validation(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
 
 
 def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
-    """A row for each epoch."""
+    """Write the curve of a training: a row per epoch."""
     write_rows(unit / CURVE, tuple(curve[0]), [dict(row) for row in curve])
 
 
@@ -157,7 +158,7 @@ class TrainJob:
         last, start = fitted.curve[-1], start_of(fitted.network)
         record: dict[str, Any] = {"validation_auroc": None}
         if fitted.validated is not None:
-            record = of_validation(fitted.validated.double().numpy(), validated_on)
+            record = validation_facts(fitted.validated.double().numpy(), validated_on)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
             "reason": str(fitted.collapsed or fitted.finding),
@@ -197,23 +198,23 @@ class EnsembleJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`. An ensemble with a member that left no network is lost as that member is."""
-        folder, id, began = self.place.folder, self.training.id, time.time()
+        folder, id, start = self.place.folder, self.training.id, time.time()
         records = [folder.record("trials", member) for member in self.training.members]
-        stopped = next((record for record in records if record["status"] != "done"), None)
+        failed = next((record for record in records if record["status"] != "done"), None)
         joint = (
-            _joint(records)
-            if stopped is None
-            else {key: stopped[key] for key in ("status", "reason")} | {STOPPED: True}
+            _ensemble_record(records)
+            if failed is None
+            else {key: failed[key] for key in ("status", "reason")} | {STOPPED: True}
         )
-        write_json(folder.unit("trials", id) / PROVENANCE, provenance(began, "cpu"))
+        write_json(folder.unit("trials", id) / PROVENANCE, provenance(start, "cpu"))
         folder.write_record("trials", id, {"training": self.training.canonical(), **joint})
 
 
-def _joint(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _ensemble_record(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the record of an ensemble. A threshold that a member lacks, the ensemble lacks too."""
     thresholds, yardsticks = ([record[name] for record in records] for name in ("threshold", "yardstick"))
     operating = np.mean([operating_of(record) for record in records], axis=0).tolist()
-    specific = [np.mean(cuts, axis=0).tolist() for cuts in zip(*map(specific_of, records), strict=True)]
+    specific = [np.mean(cutoffs, axis=0).tolist() for cutoffs in zip(*map(specific_of, records), strict=True)]
     return {
         "status": "done",
         "reason": "",
@@ -266,7 +267,7 @@ class TrainedModel:
 
     def unusable(self) -> Reason:
         """Return why its training left no network; nothing where it left one."""
-        return nothing_to_read(self.folder.record(self.unit, self.id))
+        return no_network_reason(self.folder.record(self.unit, self.id))
 
     def load(self, device: str = "cpu") -> Model:
         """Load the network and its thresholds.
@@ -374,20 +375,22 @@ class ProbeJob:
         self._keep_outputs(folder, scene, result.reads)
         for id, component in missing.items():
             if id in result.sampled:
-                folder.write_sampled(id, result.sampled[id].row, result.sampled[id].layers)
-            folder.write_measurements(id, result.measurements[id], self._record(component, NO_REASON, result.asked[id]))
+                folder.write_activations(id, result.sampled[id].row, result.sampled[id].layers)
+            folder.write_measurements(
+                id, result.measurements[id], self._record(component, NO_REASON, result.environments[id])
+            )
         if not self.keep_weights:
             (folder.unit(self.model.unit, self.model.id) / WEIGHTS_FILE).unlink(missing_ok=True)
 
     @property
-    def _of(self) -> dict[str, str]:
-        """The model that a record belongs to: `trial`, `source` or `model`."""
+    def _model_key(self) -> dict[str, str]:
+        """The field of a record that names its model: `trial`, `source` or `model`, with the id."""
         return {self.model.unit.removesuffix("s"): self.model.id}
 
     def _record(self, component: Component, reason: Reason, requested: Sequence[str]) -> dict[str, Any]:
         """Return the record of a probe. `readings`: of the environments asked for; without one the probe is missing."""
         return {
-            **self._of,
+            **self._model_key,
             "probe": component.name,
             "params": dict(component.params),
             "reason": str(reason),
@@ -402,7 +405,7 @@ class ProbeJob:
         for name, id in self.readings.items():
             if name not in reads or folder.complete("readings", id):
                 continue
-            record = {**self._of, "environment": name}
+            record = {**self._model_key, "environment": name}
             write_reading(folder, id, scene.environment(name).table, reads[name], record, self.model.fold)
 
 
@@ -420,7 +423,7 @@ def stored_reading(outputs: Mapping[str, np.ndarray]) -> ModelOutputs:
     return ModelOutputs(
         outputs["logits"],
         {},
-        {name: values for name, values in outputs.items() if name not in (*OF_ROWS, "logits")},
+        {name: values for name, values in outputs.items() if name not in (*ROW_COLUMNS, "logits")},
     )
 
 
@@ -435,7 +438,7 @@ def population_of(
     all_tested: bool = False,
     fresh: bool = False,
     on_progress: ProgressCallback = no_progress,
-    like: Dataset | None = None,
+    compare_with: Dataset | None = None,
 ) -> Population:
     """Return a population, opened once per process.
 
@@ -446,7 +449,7 @@ def population_of(
         all_tested: Make every row of files a test row.
         fresh: Open it again, since its files may have been edited; data opened before are dropped.
         on_progress: Callback for images while they are read.
-        like: A set with which images are compared, see `load_dataset`.
+        compare_with: A set with which images are compared, see `load_dataset`.
     """
     if fresh:
         _populations.clear()
@@ -456,12 +459,12 @@ def population_of(
         place.skip_bad_rows,
         device,
         all_tested,
-        like.content if like else "",
+        compare_with.content if compare_with else "",
     )
     if key not in _populations:
         cache = ArrayCache(place.cache, on_progress)
         _populations[key] = open_population(
-            data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested, like=like
+            data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested, like=compare_with
         )
     return _populations[key]
 
@@ -521,13 +524,13 @@ class GivenJob:
     def __call__(self, context: Context) -> None:
         """See `Job`. Raises WeightsError where a file was changed since the study was planned, or does not fit."""
         require_code(self.place.code)
-        folder, id, began = self.place.folder, self.training.id, time.time()
+        folder, id, start = self.place.folder, self.training.id, time.time()
         if folder.complete("trials", id):
             return
         unit = folder.unit("trials", id)
         with computing_on(self.device):
             record = self._load_given(context)
-        write_json(unit / PROVENANCE, provenance(began, self.device))
+        write_json(unit / PROVENANCE, provenance(start, self.device))
         folder.write_record("trials", id, {"training": self.training.canonical(), **record})
 
     def _load_given(self, context: Context) -> dict[str, Any]:
@@ -564,4 +567,4 @@ class GivenJob:
             reached = [sensitivity_threshold(read.maps["lesion_score"], read.maps["floor"], level) for level in LEVELS]
             return {"threshold": None, "operating": [point.value for point in reached], "validation_auroc": None}
         threshold = youden_threshold(tensor_of(read.logits), tensor_of(target))
-        return {"threshold": threshold, **of_validation(read.logits, target)}
+        return {"threshold": threshold, **validation_facts(read.logits, target)}

@@ -18,18 +18,20 @@ from typing import Any
 from assay.core.files import is_alive, not_written
 from assay.execution.tasks import Context, Job, Stopped
 
-BEAT = 10.0
+HEARTBEAT = 10.0
 """Seconds between the heartbeats of a writer."""
-STALE = 60.0
+STALE_AFTER = 60.0
 """Seconds after its last heartbeat when a writer counts as dead."""
-_LOOK = 1.0
-"""Seconds between looks at the lease of another writer."""
-_LONGEST = 1 << 16
-"""Bytes of a lease."""
+_POLL = 1.0
+"""Seconds between checks of the lease of another writer."""
+_MAX_BYTES = 1 << 16
+"""Most bytes of a lease."""
 
 
 @contextmanager
-def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float = STALE) -> Generator[threading.Event]:
+def lease(
+    path: Path, wait: Callable[[], None], beat: float = HEARTBEAT, stale: float = STALE_AFTER
+) -> Generator[threading.Event]:
     """Hold a lease: a file that is made exclusively, touched while it is held, and removed.
 
     A lease without a heartbeat for `stale` seconds, by the clock of the file system, is taken over; one of a dead
@@ -51,13 +53,13 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
     token = secrets.token_hex(8)
     while not _acquire(path, token, stale):
         wait()
-    is_lost, over = threading.Event(), threading.Event()
-    beats = threading.Thread(target=_beat, args=(path, token, beat, is_lost, over), daemon=True)
+    is_lost, ended = threading.Event(), threading.Event()
+    beats = threading.Thread(target=_beat, args=(path, token, beat, is_lost, ended), daemon=True)
     beats.start()
     try:
         yield is_lost
     finally:
-        over.set()
+        ended.set()
         beats.join()
         with suppress(OSError):  # the work is done: a lease that stays grows stale
             if _token(path) == token:
@@ -66,7 +68,7 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
 
 def is_held(path: Path) -> bool:
     """Return whether a live writer has a lease."""
-    return path.exists() and not _is_over(path, _read(path), STALE)
+    return path.exists() and not _is_over(path, _read(path), STALE_AFTER)
 
 
 def _acquire(path: Path, token: str, stale: float) -> bool:
@@ -75,22 +77,22 @@ def _acquire(path: Path, token: str, stale: float) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         writer = _read(path)
         if path.exists() and _is_over(path, writer, stale):
-            _take_away(path, writer.get("token", ""))
-        return _make(path, token)
+            _remove_stale(path, writer.get("token", ""))
+        return _create(path, token)
     except OSError as error:
         raise not_written(f"cannot write {path}: {error.strerror}", error) from error
 
 
-def _make(path: Path, token: str) -> bool:
-    text = json.dumps({"host": platform.node(), "space": _space(), "pid": os.getpid(), "token": token})
+def _create(path: Path, token: str) -> bool:
+    content = json.dumps({"host": platform.node(), "space": _process_space(), "pid": os.getpid(), "token": token})
     draft = path.with_name(f".{path.name}.{token}")
-    draft.write_text(text, encoding="utf-8")
+    draft.write_text(content, encoding="utf-8")
     try:
         os.link(draft, path)  # unlike an exclusive open, it never shows an empty lease
     except FileExistsError:
         return False
     except OSError:  # a file system without links
-        return _open_exclusively(path, text)
+        return _open_exclusively(path, content)
     finally:
         draft.unlink()
     return True
@@ -115,7 +117,7 @@ def _read(path: Path) -> dict[str, Any]:
     No manifest lists leases: a file there may be anybody's, and of any size.
     """
     try:
-        if path.stat().st_size > _LONGEST:
+        if path.stat().st_size > _MAX_BYTES:
             return {}
         writer = dict(json.loads(path.read_bytes()))
     except (FileNotFoundError, RecursionError, ValueError, TypeError):
@@ -125,14 +127,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _is_over(path: Path, writer: Mapping[str, Any], stale: float) -> bool:
     """Return whether the writer of a lease is dead: its process is gone, or its last heartbeat is long ago."""
-    if _space() and writer.get("space") == _space() and not is_alive(writer["pid"]):
+    if _process_space() and writer.get("space") == _process_space() and not is_alive(writer["pid"]):
         return True
     return _is_stale(path, stale)
 
 
 @lru_cache(maxsize=1)
-def _space() -> str:
-    """Return a name of the processes that this one sees by their ids; empty where the system has none.
+def _process_space() -> str:
+    """Return a name of the namespace of process ids, in which processes see each other; empty where there is none.
 
     The name of a host is not enough: containers of one name do not see each other.
     """
@@ -166,19 +168,19 @@ def _now(path: Path) -> float:
             probe.unlink()
 
 
-def _take_away(path: Path, token: str) -> None:
+def _remove_stale(path: Path, token: str) -> None:
     """Remove the lease of a dead writer. Of several processes one succeeds; that of a later writer is put back."""
-    away = path.with_name(f".{path.name}.{secrets.token_hex(8)}.stale")
+    stale_path = path.with_name(f".{path.name}.{secrets.token_hex(8)}.stale")
     with suppress(FileNotFoundError):
-        path.rename(away)
-        if _token(away) != token:
+        path.rename(stale_path)
+        if _token(stale_path) != token:
             with suppress(OSError):
-                os.link(away, path)
-        away.unlink()
+                os.link(stale_path, path)
+        stale_path.unlink()
 
 
-def _beat(path: Path, token: str, beat: float, is_lost: threading.Event, over: threading.Event) -> None:
-    while not over.wait(beat):
+def _beat(path: Path, token: str, beat: float, is_lost: threading.Event, ended: threading.Event) -> None:
+    while not ended.wait(beat):
         with suppress(OSError):  # one heartbeat that fails is made up for by the next
             if _token(path) != token:
                 is_lost.set()
@@ -187,8 +189,8 @@ def _beat(path: Path, token: str, beat: float, is_lost: threading.Event, over: t
 
 
 @dataclass(frozen=True)
-class OneWriter:
-    """A job that holds a lease while it works. Another writer of the same unit waits, then finds its record.
+class LeasedJob:
+    """A job that holds a lease while it runs. Another writer of the same unit waits, then finds its record.
 
     A writer that lost its lease, as after a sleep of its machine, stops and waits for the other one.
     """
@@ -203,7 +205,7 @@ class OneWriter:
             if context.should_stop():
                 raise Stopped
             context.report(0.0, "another process works on it")
-            time.sleep(_LOOK)
+            time.sleep(_POLL)
 
         while True:
             with lease(self.path, wait) as is_lost:

@@ -61,8 +61,8 @@ def choose_device(requested: str) -> str:
     if number >= len(devices):
         import torch
 
-        named = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(devices))])
-        listing = f"torch {torch.__version__} sees {named}"
+        available = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(devices))])
+        listing = f"torch {torch.__version__} sees {available}"
         raise SpecError(f"device '{requested}' is not there: {listing}; choose one of these, or auto")
     return f"cuda:{number}"
 
@@ -128,17 +128,17 @@ def keeping_memory() -> Generator[None]:
     """Make this process keep freed memory, as workers do, where its C library allows it; afterward it keeps no more
     than glibc grows to by itself.
     """
-    tell = getattr(ctypes.CDLL(None), "mallopt", None)
-    if tell is None:
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
         yield
         return
-    tell(_MMAP_THRESHOLD, 2**30)
-    tell(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_MMAP_THRESHOLD, 2**30)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:
-        tell(_MMAP_THRESHOLD, 2**25)
-        tell(_TRIM_THRESHOLD, 2**26)
+        mallopt(_MMAP_THRESHOLD, 2**25)
+        mallopt(_TRIM_THRESHOLD, 2**26)
 
 
 # Worker processes of a fixed number of threads: hired, given jobs, heard, asked to stop, dismissed.
@@ -206,11 +206,11 @@ class WorkerPool:
         self.idle: list[Worker] = []
         self.killed = False
 
-    def give(self, task: Task, job: bytes) -> None:
+    def assign(self, task: Task, job: bytes) -> None:
         """Hand a pickled job to an idle worker that lives, else to a new one."""
         worker = self._send_to_idle(job)
         if worker is None:
-            worker = self._hire()
+            worker = self._start_worker()
             with suppress(OSError):  # one that is dead already is heard of as such
                 worker.pipe.send_bytes(job)
         worker.task = task
@@ -232,7 +232,7 @@ class WorkerPool:
         pipes = wait([worker.pipe for worker in self.busy], timeout=1.0)
         return [worker for worker in self.busy if worker.pipe in pipes]
 
-    def free(self, worker: Worker) -> None:
+    def release(self, worker: Worker) -> None:
         """Its task is over."""
         self.busy.remove(worker)
         worker.task = None
@@ -245,7 +245,7 @@ class WorkerPool:
         for worker in (*self.busy, *self.idle):
             worker.process.kill()
 
-    def dismiss(self) -> None:
+    def shut_down(self) -> None:
         """Let all of them end, and end those that do not."""
         for worker in (*self.busy, *self.idle):
             worker.pipe.close()
@@ -254,10 +254,10 @@ class WorkerPool:
             if worker.process.is_alive():
                 worker.process.kill()
 
-    def _hire(self) -> Worker:
+    def _start_worker(self) -> Worker:
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, self.stop.seen_by_workers), daemon=True)
+        pipe, worker_pipe = context.Pipe()
+        process = context.Process(target=_work, args=(worker_pipe, self.stop.seen_by_workers), daemon=True)
         variables = {
             **dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
             **KEEP_MEMORY,
@@ -265,8 +265,8 @@ class WorkerPool:
         }  # until it has the path of this process
         with _environment(variables), _blocked_signals(), _without_script():
             process.start()
-        theirs.close()
-        return Worker(process, ours)
+        worker_pipe.close()
+        return Worker(process, pipe)
 
 
 @contextmanager
@@ -290,23 +290,23 @@ def _work(pipe: Connection, stop: Connection) -> None:
     for number in ASKS_TO_STOP:
         signal.signal(number, signal.SIG_IGN)  # the parent handles it
     _die_with_parent()
-    last = 0.0
+    last_report = 0.0
 
     def report(share: float, text: str) -> None:
-        nonlocal last
+        nonlocal last_report
         now = time.monotonic()
-        if now - last >= REPORT_EVERY or share >= 1:
-            last = now
+        if now - last_report >= REPORT_EVERY or share >= 1:
+            last_report = now
             pipe.send(("progress", float(share), text))
 
     while True:
         try:
-            sent = pipe.recv_bytes()
+            content = pipe.recv_bytes()
         except (EOFError, OSError):
             return
         start = time.monotonic()
         try:
-            job: Job = pickle.loads(sent)
+            job: Job = pickle.loads(content)
             with visible_outputs():
                 job(Context(report, stop.poll))
         except Stopped:
@@ -373,12 +373,12 @@ class InProcess:
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`. An interrupt ends the run with `stopped`."""
         queue, outcome = Queue.of(tasks), Outcome()
-        _begin_unasked(self.stop_file)
+        _clear_stop_file(self.stop_file)
         while (task := queue.take()) is not None:
             observe(Event("started", task))
             start = time.monotonic()
             try:
-                task.job(Context(_reporter(task, observe), lambda: _is_asked(self.stop_file)))
+                task.job(Context(_reporter(task, observe), lambda: _stop_requested(self.stop_file)))
             except (KeyboardInterrupt, Stopped):
                 outcome.stopped = True
                 break
@@ -399,63 +399,63 @@ class Workers:
     dies is replaced and its task tried once more; workers end when this process dies.
 
     Attributes:
-        heard: Is called at the first interrupt, within a signal handler.
+        on_interrupt: Is called at the first interrupt, within a signal handler.
         stop_file: A file whose presence is as the first interrupt, from anywhere.
     """
 
     count: int
     threads: int = 1
-    heard: Callable[[], None] | None = None
+    on_interrupt: Callable[[], None] | None = None
     stop_file: Path | None = None
     _died: set[str] = field(default_factory=set[str], init=False)
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
         self._died.clear()
-        _begin_unasked(self.stop_file)
+        _clear_stop_file(self.stop_file)
         queue, outcome = Queue.of(tasks), Outcome()
         stop = Stop()
-        crew = WorkerPool(self.threads, stop)
+        pool = WorkerPool(self.threads, stop)
 
         def is_interrupted() -> None:
             if stop.is_set():
-                crew.kill()
-            elif self.heard is not None:
-                self.heard()
+                pool.kill()
+            elif self.on_interrupt is not None:
+                self.on_interrupt()
             stop.set()
 
         try:
-            with hearing(ASKS_TO_STOP, is_interrupted):
-                self._loop(queue, outcome, observe, crew, stop)
+            with on_signals(ASKS_TO_STOP, is_interrupted):
+                self._loop(queue, outcome, observe, pool, stop)
         except FullError:
-            crew.kill()
+            pool.kill()
             raise
         finally:
-            crew.dismiss()
+            pool.shut_down()
             stop.close()
         outcome.stopped = stop.is_set() and bool(queue.waiting or outcome.stopped)
         return outcome
 
-    def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, crew: WorkerPool, stop: Stop) -> None:
+    def _loop(self, queue: Queue, outcome: Outcome, observe: Observer, pool: WorkerPool, stop: Stop) -> None:
         while True:
-            while len(crew.busy) < self.count and not stop.is_set() and (task := queue.take()) is not None:
+            while len(pool.busy) < self.count and not stop.is_set() and (task := queue.take()) is not None:
                 try:
                     job = pickle.dumps(task.job)
                 except Exception as error:
                     fail_task(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
                     continue
-                crew.give(task, job)
+                pool.assign(task, job)
                 observe(Event("started", task))
-            if not crew.busy:
+            if not pool.busy:
                 return
-            if not stop.is_set() and _is_asked(self.stop_file):
+            if not stop.is_set() and _stop_requested(self.stop_file):
                 stop.set()
-                if self.heard is not None:
-                    self.heard()
-            for worker in crew.ready():
-                self._hear(worker, queue, outcome, observe, crew)
+                if self.on_interrupt is not None:
+                    self.on_interrupt()
+            for worker in pool.ready():
+                self._hear(worker, queue, outcome, observe, pool)
 
-    def _hear(self, worker: Worker, queue: Queue, outcome: Outcome, observe: Observer, crew: WorkerPool) -> None:
+    def _hear(self, worker: Worker, queue: Queue, outcome: Outcome, observe: Observer, pool: WorkerPool) -> None:
         task = worker.task
         if task is None:
             return
@@ -473,7 +473,7 @@ class Workers:
             case ("failed", str(text), float(seconds)):
                 fail_task(queue, outcome, observe, task, text, seconds)
             case _:
-                if crew.killed:
+                if pool.killed:
                     outcome.stopped = True
                 elif task.id not in self._died:
                     self._died.add(task.id)
@@ -482,14 +482,14 @@ class Workers:
                     code = worker.exit_code()
                     text = f"the worker process ended twice, last with exit code {code} (out of memory, or killed)"
                     fail_task(queue, outcome, observe, task, text, 0.0)
-        crew.free(worker)
+        pool.release(worker)
 
 
-def _is_asked(path: Path | None) -> bool:
+def _stop_requested(path: Path | None) -> bool:
     return path is not None and path.exists()
 
 
-def _begin_unasked(path: Path | None) -> None:
+def _clear_stop_file(path: Path | None) -> None:
     if path is not None:
         path.unlink(missing_ok=True)
 
@@ -502,16 +502,16 @@ def _reporter(task: Task, observe: Observer) -> Callable[[float, str], None]:
 
 
 @contextmanager
-def hearing(numbers: Sequence[signal.Signals], act: Callable[[], object]) -> Generator[None]:
+def on_signals(numbers: Sequence[signal.Signals], callback: Callable[[], object]) -> Generator[None]:
     """Call a function at each of these signals, where they arrive: in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def heard(_signal: int, _frame: object) -> None:
-        act()
+    def handler_of_signal(_signal: int, _frame: object) -> None:
+        callback()
 
-    before = {number: signal.signal(number, heard) for number in numbers}
+    before = {number: signal.signal(number, handler_of_signal) for number in numbers}
     try:
         yield
     finally:
@@ -523,20 +523,20 @@ def hearing(numbers: Sequence[signal.Signals], act: Callable[[], object]) -> Gen
 
 
 def executor_for(
-    workers: int | None, device: str, heard: Callable[[], None] | None = None, stop_file: Path | None = None
+    workers: int | None, device: str, on_interrupt: Callable[[], None] | None = None, stop_file: Path | None = None
 ) -> tuple[Executor, int]:
     """Executor of the tasks, and the number of workers: by default as suits the device; with 0 this process alone.
 
     Args:
         workers: Their number.
         device: The device.
-        heard: Is called at the first interrupt.
+        on_interrupt: Is called at the first interrupt.
         stop_file: A file whose presence asks the run to stop.
     """
     if workers == 0:
         return InProcess(stop_file), 1
     count = workers or default_workers(device)
-    return Workers(count, heard=heard, stop_file=stop_file), count
+    return Workers(count, on_interrupt=on_interrupt, stop_file=stop_file), count
 
 
 def default_workers(device: str = PROCESSOR) -> int:

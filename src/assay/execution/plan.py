@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 # Sources that a study trains itself: their names, and the job that trains one for all runs.
 
-_LOOK_AGAIN = 0.2  # seconds
+_POLL_SECONDS = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -101,16 +101,16 @@ def resolve_start(
         return recipe, ()
     start = spec.sources[name]
     recipe_of_source = start.recipe.model_copy(update={"architecture": recipe.architecture})
-    recipe_of_source, below = resolve_start(recipe_of_source, seed, fold, spec, populations)
-    keys_of_images = OF_OWN_IMAGES if start.own else OF_A_SOURCE
-    identity = {**populations[name].identity(start.environment, start.recipe.groups), **keys_of_images}
+    recipe_of_source, earlier_sources = resolve_start(recipe_of_source, seed, fold, spec, populations)
+    source_keys = OF_OWN_IMAGES if start.own else OF_A_SOURCE
+    identity = {**populations[name].identity(start.environment, start.recipe.groups), **source_keys}
     part = fold if start.own else 0
     training = TrainingSpec(data=identity, environment=start.environment, recipe=recipe_of_source, seed=seed, fold=part)
     source = Source(training.id, name, start.data, training)
-    return started_from(recipe, source.id), (*below, source)
+    return with_start_id(recipe, source.id), (*earlier_sources, source)
 
 
-def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
+def with_start_id(recipe: RecipeSpec, id: str) -> RecipeSpec:
     """Return the recipe with a start that is named by its id."""
     params = recipe.initialization.params
     start = Component(kind="initialization", name="source", params={**params, "name": "", "id": id})
@@ -119,13 +119,13 @@ def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
 
 def with_weights(point: RecipePoint, seed: int, spec: StudySpec) -> RecipeSpec:
     """Return the recipe of a point; with checksums of a seed's weights, where these were trained elsewhere."""
-    weights_given = point.recipe.given
-    if weights_given is None:
+    given = point.recipe.given
+    if given is None:
         return point.recipe
     models = spec.given(point, seed)
     recipe_of_models = next((model.recipe for model in models if model.recipe), None) or point.recipe
     weights = tuple(model.sha256 for model in models)
-    return recipe_of_models.model_copy(update={"given": weights_given.model_copy(update={"weights": weights})})
+    return recipe_of_models.model_copy(update={"given": given.model_copy(update={"weights": weights})})
 
 
 def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
@@ -148,16 +148,18 @@ def check_sources(spec: StudySpec, population: Population, sources: Mapping[str,
             )
 
 
-def missing_sources(sources: Sequence[Source], wanted: Collection[str], place: Workspace) -> list[Source]:
+def missing_sources(sources: Sequence[Source], ids_of_starts: Collection[str], place: Workspace) -> list[Source]:
     """Return the sources that must be trained, or whose record the run folder lacks, for the units that start from
-    `wanted`.
+    `ids_of_starts`.
 
     Args:
-        wanted: ids. The sources of a missing source are wanted too. A source without its record is missing even where
-            nothing is left to start from it: the tables show the record.
+        sources: All sources, each after its own sources.
+        ids_of_starts: Ids of the sources that these units start from. The sources of a missing source are added.
+        place: The run folder and the cache. A source without its record is missing even where nothing is left to
+            start from it: the tables show the record.
     """
     missing: list[Source] = []
-    ids = set(wanted)
+    ids = set(ids_of_starts)
     for source in reversed(sources):
         if not place.folder.complete("sources", source.id) or (source.id in ids and not _complete(source, place)):
             missing.append(source)
@@ -199,9 +201,9 @@ class SourceJob:
         from assay.execution.jobs import TrainJob
 
         id, folder = self.source.id, self.place.folder
-        began = time.time()
-        if fault := _failed_source_record(self.start, folder):
-            _write_untrained(folder, "sources", self.source.training, fault, provenance(began, self.device))
+        start = time.time()
+        if failure := _failed_source_record(self.start, folder):
+            _write_untrained(folder, "sources", self.source.training, failure, provenance(start, self.device))
             return
         shared = replace(self.place, root=self.place.cache)
         unit = cache_folder(self.place.cache, "sources", checked_id(id))
@@ -210,7 +212,7 @@ class SourceJob:
             context.report(0.0, "another run trains it")
             if context.should_stop():
                 raise Stopped
-            time.sleep(_LOOK_AGAIN)
+            time.sleep(_POLL_SECONDS)
 
         if _in_cache(id, self.place.cache):  # existing sources may be read-only
             self._take(shared.folder)
@@ -247,9 +249,9 @@ class StartedJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`."""
-        folder, began = self.train.place.folder, time.time()
-        if fault := _failed_source_record(self.start, folder):
-            _write_untrained(folder, "trials", self.train.training, fault, provenance(began, self.train.device))
+        folder, start = self.train.place.folder, time.time()
+        if failure := _failed_source_record(self.start, folder):
+            _write_untrained(folder, "trials", self.train.training, failure, provenance(start, self.train.device))
         else:
             _check_weights(self.start, self.train.place)
             self.train(context)
@@ -271,10 +273,10 @@ def _check_weights(start: Source | None, place: Workspace) -> None:
 
 
 def _write_untrained(
-    folder: RunFolder, kind: UnitKind, training: TrainingSpec, record: Mapping[str, Any], made_by: Mapping[str, Any]
+    folder: RunFolder, kind: UnitKind, training: TrainingSpec, record: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
     """Write the folder of a unit that was never trained: its provenance, and last its record."""
-    write_json(folder.unit(kind, training.id) / PROVENANCE, made_by)
+    write_json(folder.unit(kind, training.id) / PROVENANCE, facts)
     folder.write_record(kind, training.id, {"training": training.canonical(), **record})
 
 
@@ -420,39 +422,37 @@ def _plan_trials(
     trials = _trials(spec, population, starts, sources, seeds)
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
-    columns = kept_columns(spec.task, spec.probes, population)
+    columns = column_settings(spec.task, spec.probes, population)
     # many recipes share their environments, and all parts of the units' names but the trial
-    by_kind: dict[tuple[object, ...], tuple[dict[str, IdFromTrial], list[tuple[IdFromTrial, Component]]]] = {}
+    ids_by_images: dict[tuple[object, ...], tuple[dict[str, IdFromTrial], list[tuple[IdFromTrial, Component]]]] = {}
     keys: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
-    answering = [probe for probe in spec.probes if _scope(probe.name) == "tests"]
+    answering_tests = [probe for probe in spec.probes if _scope(probe.name) == "tests"]
     for trial in trials:
-        kind = label, _ = trial.point.label, bool(trial.training.members)
-        if kind not in keys:
-            keys[kind] = tuple((name, test.model_dump_json()) for name, test in trial.tests.items())
-        at = keys[kind], trial.training.seed, trial.training.fold, kind[1]
-        if at not in by_kind:
-            identity_of_images = image_identities(
-                population.scene(trial.tests, trial.training.seed, trial.training.fold)
-            )
-            answering_probes = answering if trial.training.members else spec.probes
-            read = {name: _by_trial(_reading(identity_of_images, name, columns)) for name in identity_of_images.tests}
-            by_kind[at] = (
+        recipe_key = label, _ = trial.point.label, bool(trial.training.members)
+        if recipe_key not in keys:
+            keys[recipe_key] = tuple((name, test.model_dump_json()) for name, test in trial.tests.items())
+        key = keys[recipe_key], trial.training.seed, trial.training.fold, recipe_key[1]
+        if key not in ids_by_images:
+            identities = image_identities(population.scene(trial.tests, trial.training.seed, trial.training.fold))
+            answering_probes = answering_tests if trial.training.members else spec.probes
+            read = {name: _by_trial(_reading(identities, name, columns)) for name in identities.tests}
+            ids_by_images[key] = (
                 read,
-                [(_by_trial(unit), each) for unit, each in _probes(answering_probes, identity_of_images, columns)],
+                [(_by_trial(unit), each) for unit, each in _probes(answering_probes, identities, columns)],
             )
-        trial_id, (read, probed) = canonical_json(trial.id), by_kind[at]
-        probes += [ProbeUnit(named(trial_id), trial, component) for named, component in probed]
-        for name, named in read.items():
-            readings[label, trial.id, name] = named(trial_id)
+        trial_id, (read, probed) = canonical_json(trial.id), ids_by_images[key]
+        probes += [ProbeUnit(name_of_trial(trial_id), trial, component) for name_of_trial, component in probed]
+        for name, name_of_trial in read.items():
+            readings[label, trial.id, name] = name_of_trial(trial_id)
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
-def kept_columns(task: Task, probes: Sequence[Component], population: Population) -> dict[str, Any]:
+def column_settings(task: Task, probes: Sequence[Component], population: Population) -> dict[str, Any]:
     """Return the settings of a reading's columns other than model and images; empty for a classification."""
     if task != "segmentation":
         return {}
-    several = {"kinds": KINDS_VERSION} if len(population.kinds) > 1 else {}
-    return {"maps": COLUMNS_VERSION} | several | ({"native": True} if asks_native(probes) else {})
+    kinds = {"kinds": KINDS_VERSION} if len(population.kinds) > 1 else {}
+    return {"maps": COLUMNS_VERSION} | kinds | ({"native": True} if asks_native(probes) else {})
 
 
 def _trials(
@@ -465,7 +465,7 @@ def _trials(
     """Return all trials; the sources that they start from are added to `sources` by id."""
     trials: list[Trial] = []
     texts: dict[str, dict[str, str]] = {}
-    begun: dict[tuple[str, int], Callable[[str], str]] = {}
+    hash_functions: dict[tuple[str, int], Callable[[str], str]] = {}
     for number in range(max([spec.seeds, *seeds.values()])):
         seed = spec.first_seed + number
         for point in (
@@ -476,11 +476,11 @@ def _trials(
                 continue  # the table of models has no such seed of this recipe
             members: list[Trial] = []
             for fold in range(population.folds):
-                recipe, needed = resolve_start(with_weights(point, seed, spec), seed, fold, spec, starts)
-                sources |= {source.id: source for source in needed}
+                recipe, sources_of_recipe = resolve_start(with_weights(point, seed, spec), seed, fold, spec, starts)
+                sources |= {source.id: source for source in sources_of_recipe}
                 parts: dict[str, Any] = {"environment": point.train, "recipe": recipe, "seed": seed, "fold": fold}
                 training = TrainingSpec.model_construct(data=data, **parts)  # all of it was validated with the study
-                id = training.named(texts, begun, point.label) if recipe is point.recipe else training.id
+                id = training.named(texts, hash_functions, point.label) if recipe is point.recipe else training.id
                 members.append(Trial(id, training, point, spec.ensemble))
             trials += [*members, *([ensemble_of(members)] if spec.ensemble else [])]
     return trials
@@ -508,22 +508,20 @@ def image_identities(scene: PopulationScene) -> ImageIdentities:
     return ImageIdentities({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
 
 
-def reading_id(
-    model: Mapping[str, str], identity_of_images: ImageIdentities, name: str, columns: Mapping[str, Any]
-) -> str:
+def reading_id(model: Mapping[str, str], identities: ImageIdentities, name: str, columns: Mapping[str, Any]) -> str:
     """Return the name of the outputs of a model in an environment.
 
     Args:
         model: `trial` or `model`, with the hash of everything that determines its outputs.
-        identity_of_images: The environments of its scene.
+        identities: The environments of its scene.
         name: The environment.
-        columns: See `kept_columns`.
+        columns: See `column_settings`.
     """
-    return content_hash({**model, **_reading(identity_of_images, name, columns)})
+    return content_hash({**model, **_reading(identities, name, columns)})
 
 
-def _reading(identity_of_images: ImageIdentities, name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {"environment": identity_of_images.tests[name], **columns}
+def _reading(identities: ImageIdentities, name: str, columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {"environment": identities.tests[name], **columns}
 
 
 IdFromTrial = Callable[[str], str]
@@ -535,10 +533,7 @@ def _by_trial(parts: Mapping[str, Any]) -> IdFromTrial:
 
 
 def probe_units(
-    model: Mapping[str, str],
-    components: Sequence[Component],
-    identity_of_images: ImageIdentities,
-    columns: Mapping[str, Any],
+    model: Mapping[str, str], components: Sequence[Component], identities: ImageIdentities, columns: Mapping[str, Any]
 ) -> list[tuple[str, Component]]:
     """Return the probes of a model with their names.
 
@@ -548,25 +543,24 @@ def probe_units(
     Args:
         model: `trial` or `model`, with the hash of everything that determines its outputs and calls.
         components: The probes.
-        identity_of_images: The environments.
-        columns: See `kept_columns`.
+        identities: The environments.
+        columns: See `column_settings`.
     """
     return [
-        (content_hash({**model, **parts}), component)
-        for parts, component in _probes(components, identity_of_images, columns)
+        (content_hash({**model, **parts}), component) for parts, component in _probes(components, identities, columns)
     ]
 
 
 def _probes(
-    components: Sequence[Component], identity_of_images: ImageIdentities, columns: Mapping[str, Any]
+    components: Sequence[Component], identities: ImageIdentities, columns: Mapping[str, Any]
 ) -> Iterator[tuple[dict[str, Any], Component]]:
-    images = {"tests": identity_of_images.tests, "neutral": identity_of_images.neutral}
+    images = {"tests": identities.tests, "neutral": identities.neutral}
     for component in components:
         body: dict[str, Any] = {"probe": component.model_dump(), "images": images[_scope(component.name)]}
         if columns:
             body["kept"] = columns
-        if _scope(component.name) == "neutral" and (named := environments_of(component)):
-            body["named"] = {name: identity_of_images.tests[name] for name in named.values()}
+        if _scope(component.name) == "neutral" and (environments := environments_of(component)):
+            body["named"] = {name: identities.tests[name] for name in environments.values()}
         yield body, component
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PLAIN_EVERY = 60.0
 """Seconds after which a plain line is due, if no tenth of the work was finished before."""
 FIRST_AFTER = 1.0
-"""Seconds after which it is said that images are read; shorter reads are not announced."""
+"""Seconds after which reading of images is first shown; shorter readings are not."""
 REDRAWS = 2
 """Redraws of a terminal per second, at most."""
 BAR = 40
@@ -74,7 +74,7 @@ def display_for(
     Yields:
         Something that takes each event.
     """
-    counter = Counter(tasks, workers, stopping, before=before)
+    counter = ProgressCounter(tasks, workers, stopping, before=before)
     if as_json:
         yield lambda event: _print_json(counter, event)
         return
@@ -86,7 +86,10 @@ def display_for(
 
             console = Console(file=sys.stderr)
             live = Live(
-                console=console, refresh_per_second=REDRAWS, transient=True, get_renderable=lambda: drawn(counter)
+                console=console,
+                refresh_per_second=REDRAWS,
+                transient=True,
+                get_renderable=lambda: progress_table(counter),
             )
             with live, visible_outputs():  # of what is printed meanwhile, too
                 yield lambda event: _hear(counter, event, verbose, console)
@@ -95,7 +98,7 @@ def display_for(
             print(counter.last_line(), file=sys.stderr, flush=True)
 
 
-class Counter:
+class ProgressCounter:
     """Counts of a run and the time that is left, from the expected cost of tasks and how true it proved so far.
 
     An event costs time in the running tasks alone.
@@ -172,8 +175,10 @@ class Counter:
         failed = [f"{self.failed} failed"] if self.failed else []
         measured = self._over > 0 or self._behind() >= MEASURABLE * self._whole > 0
         time_left = f"about {duration(self.seconds_left())} left" if measured else "measuring the time left"
-        last = STOPPING if self.stopping() else time_left
-        return f"{self.share():.0%}: " + ", ".join([*self._counts("/"), f"{len(self.running)} running", *failed, last])
+        ending = STOPPING if self.stopping() else time_left
+        return f"{self.share():.0%}: " + ", ".join(
+            [*self._counts("/"), f"{len(self.running)} running", *failed, ending]
+        )
 
     def last_line(self) -> str:
         """Summary at the end: tasks done and failed, time, and the next command."""
@@ -184,11 +189,11 @@ class Counter:
         text = f" ({', '.join(earlier)})" if earlier else ""
         return f"{counts} in {duration(self.now() - self.started)}{text}{next_step}"
 
-    def _counts(self, between: str) -> list[str]:
+    def _counts(self, separator: str) -> list[str]:
         """Return how many tasks are done, and of how many, for each unit of counting, with those of earlier runs."""
-        every = [task.counted for task in self.tasks.values()]
+        units = [task.counted for task in self.tasks.values()]
         return [
-            f"{done + self._before[unit]}{between}{every.count(unit) + self._before[unit]} {unit}"
+            f"{done + self._before[unit]}{separator}{units.count(unit) + self._before[unit]} {unit}"
             for unit, done in self._done.items()
         ]
 
@@ -199,7 +204,7 @@ def warn(line: str, *, red: bool = True, console: Console | None = None) -> None
     console.print(visible(line), style="red" if red else "", soft_wrap=True, markup=False, highlight=False)
 
 
-def _print_json(counter: Counter, event: Event) -> None:
+def _print_json(counter: ProgressCounter, event: Event) -> None:
     """Print an event as one JSON object."""
     counter.see(event)
     if event.status != "progress":
@@ -208,7 +213,7 @@ def _print_json(counter: Counter, event: Event) -> None:
                           "seconds": round(event.seconds, 3), "seconds_left": seconds_left}), flush=True)  # fmt: skip
 
 
-def _hear(counter: Counter, event: Event, verbose: bool, console: Console | None = None) -> None:
+def _hear(counter: ProgressCounter, event: Event, verbose: bool, console: Console | None = None) -> None:
     """Count an event; a failure has a line, and if verbose each finished task."""
     counter.see(event)
     if event.status == "failed":
@@ -218,7 +223,7 @@ def _hear(counter: Counter, event: Event, verbose: bool, console: Console | None
         warn(f"done in {duration(event.seconds)}: {event.task.label}", red=False, console=console)
 
 
-def drawn(counter: Counter) -> Table:
+def progress_table(counter: ProgressCounter) -> Table:
     """Return a bar of the overall share, the counts and the task of each worker."""
     table = Table.grid(padding=(0, 2))
     table.add_row(ProgressBar(total=1.0, completed=counter.share(), width=BAR))
@@ -232,7 +237,7 @@ def drawn(counter: Counter) -> Table:
 class _Lines:
     """A line for every tenth of the work, and one when none was printed for `every` seconds; none for infinity."""
 
-    counter: Counter
+    counter: ProgressCounter
     every: float
     verbose: bool
     last: float = field(default_factory=time.monotonic)
@@ -250,15 +255,15 @@ class _Lines:
 
 
 @contextmanager
-def reading_shown(quiet: bool) -> Generator[ProgressCallback]:
-    """While it is entered, tell on standard error how far images are read; nothing when quiet.
+def show_reading(quiet: bool) -> Generator[ProgressCallback]:
+    """Show on standard error how many images were read, while the context is entered; nothing when quiet.
 
     A terminal has a line that redraws itself; elsewhere there is a line after a second, and then one every minute.
     """
     if quiet:
         yield no_progress
         return
-    live = sys.stderr.isatty()
+    is_terminal = sys.stderr.isatty()
     progress = Progress(
         TextColumn("{task.description}:", markup=False),
         MofNCompleteColumn(),
@@ -266,26 +271,26 @@ def reading_shown(quiet: bool) -> Generator[ProgressCallback]:
         console=Console(file=sys.stderr),
         refresh_per_second=REDRAWS,
         transient=True,
-        disable=not live,
+        disable=not is_terminal,
     )
-    due = time.monotonic() + min(FIRST_AFTER, PLAIN_EVERY)
+    next_line = time.monotonic() + min(FIRST_AFTER, PLAIN_EVERY)
 
-    def hear(what: str, done: int, of: int) -> None:
-        nonlocal due
+    def show(subject: str, done: int, total: int) -> None:
+        nonlocal next_line
         last = progress.tasks[-1] if progress.tasks else None
-        if last is None or last.description != visible(what) or done < last.completed:
+        if last is None or last.description != visible(subject) or done < last.completed:
             for task in progress.tasks:
                 progress.remove_task(task.id)
-            progress.add_task(visible(what), total=of)
+            progress.add_task(visible(subject), total=total)
             progress.start()
         step = progress.tasks[-1]
-        progress.update(step.id, completed=done, total=of)
-        if not live and time.monotonic() >= due:
-            due = time.monotonic() + PLAIN_EVERY
+        progress.update(step.id, completed=done, total=total)
+        if not is_terminal and time.monotonic() >= next_line:
+            next_line = time.monotonic() + PLAIN_EVERY
             time_left = "" if step.time_remaining is None else f", about {duration(step.time_remaining)} left"
-            print(f"{what}: {done:,} of {of:,}{time_left}", file=sys.stderr, flush=True)
+            print(f"{subject}: {done:,} of {total:,}{time_left}", file=sys.stderr, flush=True)
 
     try:
-        yield hear
+        yield show
     finally:
         progress.stop()

@@ -28,7 +28,7 @@ from urllib.parse import quote
 
 from assay.core.errors import DISTRIBUTION, FullError, StoreError
 from assay.core.files import write_bytes
-from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES, hearing
+from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES, on_signals
 from assay.execution.tasks import (
     Context,
     Event,
@@ -47,9 +47,9 @@ from assay.store.files import read_json, write_json
 
 ENGINE = "engine"
 """Folder of a run folder that driver and workers share."""
-TRIES = 4
+MAX_TRIES = 4
 """A task is submitted so often before it counts as failed: it may be lost three times."""
-ADVANCE = 0.05
+MIN_ADVANCE = 0.05
 """A lost task that came this share of its work further than before counts as no loss."""
 _REPORT_EVERY = 5.0
 _LOG_TAIL = 2000
@@ -191,7 +191,7 @@ def _write_note(path: Path, value: object) -> None:
     write_bytes(path, json.dumps(value).encode(), flush=False)
 
 
-Sent = tuple[str, tuple[str, ...], bytes]
+SentTask = tuple[str, tuple[str, ...], bytes]
 """A task as a worker gets it: its id, the ids that it needs, its pickled job."""
 
 
@@ -205,7 +205,7 @@ def work(root: Path, chunk: str) -> None:
         StoreError: The file of the chunk is not the one that was submitted. Nothing of it is carried out.
     """
     exchange = Exchange(root)
-    tasks: list[Sent] = pickle.loads(_submitted_content(exchange.chunk(chunk)))
+    tasks: list[SentTask] = pickle.loads(_submitted_content(exchange.chunk(chunk)))
     difference = _difference(exchange)
     if difference:
         for id, _, _ in tasks:
@@ -214,7 +214,7 @@ def work(root: Path, chunk: str) -> None:
         return
     ended: set[str] = set()
     preempted = threading.Event()
-    with hearing((signal.SIGTERM, signal.SIGUSR1), preempted.set):  # they announce an end
+    with on_signals((signal.SIGTERM, signal.SIGUSR1), preempted.set):  # they announce an end
         for id, needs, job in tasks:
             if ended & set(needs):
                 ended.add(id)
@@ -242,20 +242,22 @@ def _submitted_content(path: Path) -> bytes:
 
 
 def _difference(exchange: Exchange) -> str:
-    wanted, here = read_json(exchange.environment), required_versions()
+    required, versions = read_json(exchange.environment), required_versions()
     different = [
-        f"{name} {here.get(name)} in place of {wanted[name]}" for name in wanted if here.get(name) != wanted[name]
+        f"{name} {versions.get(name)} in place of {required[name]}"
+        for name in required
+        if versions.get(name) != required[name]
     ]
     return f"{platform.node()} has {', '.join(different)}: results would not be equal" if different else ""
 
 
 def _carry_out(exchange: Exchange, id: str, job: bytes, preempted: threading.Event) -> None:
-    start, last = time.monotonic(), 0.0
+    start, last_report = time.monotonic(), 0.0
 
     def report(share: float, text: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _REPORT_EVERY:
-            last = time.monotonic()
+        nonlocal last_report
+        if time.monotonic() - last_report >= _REPORT_EVERY:
+            last_report = time.monotonic()
             with suppress(StoreError):  # a word about progress is worth no trial
                 _write_note(exchange.of(id, "progress"), {"share": float(share), "text": text})
 
@@ -306,14 +308,14 @@ class Remote:
         interval: Seconds between looks at notes and engine.
         detached: Submit what is ready, and leave it to a later driver.
         grace: Seconds that a shared file system may take to show a note after a job is gone.
-        heard: Called at the first interrupt, within a signal handler.
+        on_interrupt: Called at the first interrupt, within a signal handler.
     """
 
     backend: Backend
     root: Path
     interval: float = 2.0
     grace: float = 10.0
-    heard: Callable[[], None] | None = None
+    on_interrupt: Callable[[], None] | None = None
     detached: bool = False
     _sent: dict[str, str] = field(default_factory=dict[str, str], init=False)
     _losses: dict[str, int] = field(default_factory=dict[str, int], init=False)
@@ -321,7 +323,7 @@ class Remote:
     _blamed: set[str] = field(default_factory=set[str], init=False)
     _chunks: int = field(default=0, init=False)
     _accepted: bool = field(default=False, init=False)
-    _over_already: set[str] = field(default_factory=set[str], init=False)
+    _ended_jobs: set[str] = field(default_factory=set[str], init=False)
     _withdrawn: bool = field(default=False, init=False)
     _last_poll: float = field(default=-math.inf, init=False)
     _reached: dict[str, float] = field(default_factory=dict[str, float], init=False)
@@ -351,10 +353,10 @@ class Remote:
                 killed.set()
                 return
             exchange.stop.touch()
-            if self.heard is not None:
-                self.heard()
+            if self.on_interrupt is not None:
+                self.on_interrupt()
 
-        with hearing(ASKS_TO_STOP, is_interrupted):
+        with on_signals(ASKS_TO_STOP, is_interrupted):
             while self._sent or (queue.waiting and not exchange.stop.exists()):
                 busy = not exchange.stop.exists() and not self._submit(exchange, queue, outcome, observe)
                 if exchange.stop.exists():  # jobs at work leave a checkpoint; others could wait for days to do so
@@ -362,7 +364,7 @@ class Remote:
                 if killed.is_set():
                     self.backend.cancel(self.handles)
                     break
-                self._look(exchange, queue, outcome, observe)
+                self._check_jobs(exchange, queue, outcome, observe)
                 if busy:
                     time.sleep(self.interval)
                 elif self._sent:
@@ -411,7 +413,7 @@ class Remote:
         Raises:
             StoreError: The engine refuses jobs, or is busy before it took any.
         """
-        chunks: list[list[Sent]] = []
+        chunks: list[list[SentTask]] = []
         room = math.inf if self.detached else self.backend.at_once - len(self.handles)
         seconds = self._chunk_cost(queue)
         while len(chunks) < room and (chunk := queue.take_chunk(seconds)):
@@ -457,37 +459,37 @@ class Remote:
             self._forget(id)
             outcome.stopped = True
 
-    def _pack_task(self, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> Sent | None:
+    def _pack_task(self, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> SentTask | None:
         try:
             return task.id, task.needs, pickle.dumps(task.job)
         except Exception as error:
             fail_task(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
             return None
 
-    def _write_chunk(self, exchange: Exchange, chunk: Sequence[Sent]) -> str:
+    def _write_chunk(self, exchange: Exchange, chunk: Sequence[SentTask]) -> str:
         self._chunks += 1
         content = pickle.dumps(chunk)
         name = _chunk_name(self._chunks, content)
         write_bytes(exchange.chunk(name), content, flush=False)
         return name
 
-    def _look(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+    def _check_jobs(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
         if time.monotonic() - self._last_poll >= self.backend.asked_every:
             self._last_poll = time.monotonic()
-            self._over_already = self.handles - self.backend.poll(self.handles)
+            self._ended_jobs = self.handles - self.backend.poll(self.handles)
         for id in list(self._sent):
             task = queue.tasks[id]
             if id not in self._sent:  # it was passed over, since it needs one that failed
                 continue
             if note := exchange.note(id):
-                self._over(exchange, task, note, queue, outcome, observe)
-            elif self._sent[id] not in self._over_already:
+                self._end_task(exchange, task, note, queue, outcome, observe)
+            elif self._sent[id] not in self._ended_jobs:
                 self._absent_since.pop(id, None)
                 _progress(exchange, task, observe)
             elif time.monotonic() - self._absent_since.setdefault(id, time.monotonic()) >= self.grace:
-                self._again(exchange, task, queue, outcome, observe)
+                self._resubmit(exchange, task, queue, outcome, observe)
 
-    def _over(
+    def _end_task(
         self, exchange: Exchange, task: Task, note: dict[str, Any], queue: Queue, outcome: Outcome, observe: Observer
     ) -> None:
         match note["status"]:
@@ -500,7 +502,7 @@ class Remote:
                 exchange.of(task.id, "note").unlink(missing_ok=True)
                 queue.again(task.id)
             case "stopped":
-                self._again(exchange, task, queue, outcome, observe)
+                self._resubmit(exchange, task, queue, outcome, observe)
             case "full":
                 try:
                     self.backend.cancel(self.handles)
@@ -510,7 +512,7 @@ class Remote:
             case _:
                 self._fail_task(task, note["text"], note["seconds"], queue, outcome, observe)
 
-    def _again(self, exchange: Exchange, task: Task, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+    def _resubmit(self, exchange: Exchange, task: Task, queue: Queue, outcome: Outcome, observe: Observer) -> None:
         """Submit a task again that was lost, or stopped for an earlier driver; or give it up."""
         handle = self._sent[task.id]
         self._forget(task.id)
@@ -520,15 +522,15 @@ class Remote:
         first = handle not in self._blamed  # its process ended in the first task of the chunk that has no note
         self._blamed.add(handle)
         share, before = _progress(exchange, task), self._reached.get(task.id, 0.0)
-        advanced = share >= before + ADVANCE  # as one does that is out of time, and goes on from its checkpoint
+        advanced = share >= before + MIN_ADVANCE  # as one does that is out of time, and goes on from its checkpoint
         self._reached[task.id] = share if advanced else before
         self._losses[task.id] = self._losses.get(task.id, 0) + (first and not advanced)
-        if self._losses[task.id] < TRIES:
+        if self._losses[task.id] < MAX_TRIES:
             exchange.of(task.id, "note").unlink(missing_ok=True)
             queue.again(task.id)
             return
         end = self.backend.log(handle)[-_LOG_TAIL:].strip()
-        text = f"{self.backend.name} lost this task {TRIES} times (killed, out of memory or out of time)"
+        text = f"{self.backend.name} lost this task {MAX_TRIES} times (killed, out of memory or out of time)"
         self._fail_task(task, f"{text}; its log ends with:\n{end}" if end else text, 0.0, queue, outcome, observe)
 
     def _fail_task(

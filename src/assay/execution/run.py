@@ -1,4 +1,4 @@
-"""A run of any kind, as two functions, and the driver that carries it out."""
+"""The protocol of a run of any kind, and the driver that carries it out in a run folder."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from assay.store.soundness import Soundness
 Tables = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
 ObserverFactory = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
-"""Given tasks, something to enter that then sees every event."""
+"""Tasks -> a context in which an observer gets every event of them."""
 
 
 class RunSteps(Protocol):
-    """A run: which tasks come next, and what follows from their records. Inherit it for its defaults.
+    """A run: which tasks come next, and which tables follow from their records. Inherit it for its defaults.
 
     Attributes:
-        kind: Its kind, by which its folder, tables and page are known.
-        request: What is asked for.
+        kind: Kind of the run, which defines its tables and page.
+        request: The request, a pydantic model.
     """
 
     kind: Kind
@@ -44,17 +44,17 @@ class RunSteps(Protocol):
 
     @property
     def sources(self) -> Sequence[Path]:
-        """The files or folders that it is of, which may not change in its folder; empty of what is in memory."""
+        """The files or folders that it reads, which may not change for a folder; empty for data in memory."""
         return ()
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The request as its folder keeps it."""
+        """The request as plain values, as its folder stores it."""
         return self.request.model_dump(mode="json")
 
     @property
     def stamp(self) -> Mapping[str, str]:
-        """What its tables are made of; empty while the request may be refused, so that an earlier run stays."""
+        """Hashes of the input of its tables; empty while the request may be refused, so that an earlier run stays."""
         return {"request": content_hash(self.values)}
 
     def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
@@ -77,10 +77,11 @@ def observe_nothing(_: Sequence[Task]) -> Generator[Observer]:
 
 @dataclass
 class FinishedRun:
-    """How a run ended.
+    """Result of `carry_out`.
 
     Attributes:
-        page: None where it was interrupted, or none was asked for.
+        outcome: Tasks that are done, failed and skipped.
+        page: Path of the page; None where the run was interrupted or no page was requested.
     """
 
     outcome: Outcome
@@ -88,12 +89,7 @@ class FinishedRun:
 
 
 def carry_out(
-    run: RunSteps,
-    root: Path,
-    executor: Executor,
-    watch: ObserverFactory = observe_nothing,
-    *,
-    with_page: bool = True,
+    run: RunSteps, root: Path, executor: Executor, watch: ObserverFactory = observe_nothing, *, with_page: bool = True
 ) -> FinishedRun:
     """Carry out a run in a folder. A second call goes on where the first ended.
 
@@ -114,7 +110,8 @@ def carry_out(
     soundness = Soundness(folder)
     with working_in(root):
         folder.require(run.kind, run.subject, run.sources)
-        ours = remember_beginning(folder)
+        ours = is_own(folder)
+        record_owner(root, ours=ours)
         folder.remove_partial_files()
         soundness.refuse_added(units_remade=not run.stamp)
         foreign = foreign_files(root)
@@ -126,11 +123,11 @@ def carry_out(
         if outcome.stopped:
             return FinishedRun(outcome, None)
         folder.write_tables(run.conclude(folder))
-        done = FinishedRun(outcome, load_object(run.kind.writer)(root) if with_page else None)
+        finished = FinishedRun(outcome, load_object(run.kind.writer)(root) if with_page else None)
         run.finish(folder, outcome)
         soundness.seal(ours=ours, added=foreign)
         (root / BEGUN).unlink(missing_ok=True)
-        return done
+        return finished
 
 
 def rebuild(root: Path) -> Path:
@@ -162,28 +159,30 @@ def rebuild(root: Path) -> Path:
         return path
 
 
-def remember_beginning(folder: RunFolder) -> bool:
-    """Return whether this user began, on this machine, what a folder holds, and remember it until the run ends.
+def is_own(folder: RunFolder) -> bool:
+    """Return whether this user began or finished the run of a folder on this machine, or it has no records."""
+    if _began_here(folder.root) or is_ours(folder.root):
+        return True
+    return not (any(any(folder.ids(kind)) for kind in UNIT_KINDS) or Soundness(folder).has_external_facts)
 
-    If not, a line says that its records are used, and the folder stays another's. It may be moved on its disk.
+
+def record_owner(root: Path, *, ours: bool) -> None:
+    """Remember until the run ends that this user began it here; of a folder with records of others, print a warning.
 
     Args:
-        folder: The run folder, which is held.
+        root: The run folder, which is held. It may be moved on its disk.
+        ours: See `is_own`.
     """
-    root = folder.root
-    if _began_here(root):
-        return True
-    if not is_ours(root) and (any(any(folder.ids(kind)) for kind in UNIT_KINDS) or Soundness(folder).has_given_facts):
+    if not ours:
         from assay.execution.progress import warn  # few runs have such records
 
         warn(
             f"{root} holds records that you did not make on this machine. They are used as they are: "
             "choose another folder (--out) to compute your own"
         )
-        return False
-    write_text(root / BEGUN, secrets.token_hex(16))
-    leave_mark(_beginning(root))
-    return True
+    elif not _began_here(root):
+        write_text(root / BEGUN, secrets.token_hex(16))
+        leave_mark(_beginning(root))
 
 
 def _began_here(root: Path) -> bool:
@@ -194,20 +193,20 @@ def _began_here(root: Path) -> bool:
 
 
 def _beginning(root: Path) -> str:
-    """Return what is remembered: a random number, and that of the folder, so that a copy is told from it."""
+    """Return the text that is remembered: a random number and the folder's inode, by which a copy is recognized."""
     return f"begun {file_hash(root / BEGUN)} in {root.stat().st_ino}"
 
 
 def _run_rounds(run: RunSteps, folder: RunFolder, executor: Executor, watch: ObserverFactory) -> Outcome:
     """Run round after round, until none is left or one has no task that was not tried."""
     total, tried = Outcome(), set[str]()
-    begun: Mapping[str, str] = {}
+    begun_stamp: Mapping[str, str] = {}
     rounds = run.rounds(folder)
     while not total.stopped:
         tasks = [task for task in next(rounds, ()) if task.id not in tried]
-        if run.stamp != begun:
-            begun = run.stamp
-            folder.begin(run.kind, run.values, begun, run.subject, run.sources)
+        if run.stamp != begun_stamp:
+            begun_stamp = run.stamp
+            folder.begin(run.kind, run.values, begun_stamp, run.subject, run.sources)
         if not tasks:
             break
         tried |= {task.id for task in tasks}

@@ -17,7 +17,12 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Context:
-    """Interface for a running job: tell how far it is (a share of 0..1 and a word), and see whether it should stop."""
+    """Interface of a running job to its executor.
+
+    Attributes:
+        report: Called with the progress, a share from 0 to 1, and a word.
+        should_stop: Returns whether the job should leave a checkpoint and stop.
+    """
 
     report: Callable[[float, str], None]
     should_stop: Callable[[], bool]
@@ -68,7 +73,7 @@ Status = Literal["started", "progress", "done", "failed", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something happened to a task. `share` is 0..1; `text` is a progress word, or the traceback of a failure."""
+    """A change in the state of a task. `share` is 0..1; `text` is a progress word, or the traceback of a failure."""
 
     status: Status
     task: Task
@@ -98,7 +103,7 @@ class Outcome:
 
 
 class Executor(Protocol):
-    """Runs tasks whose needs are met until none is left. A failed task's dependants are skipped, the rest go on."""
+    """Runs tasks whose needs are met until none is left. A failed task's dependents are skipped, the rest go on."""
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """Run all that can be run and report events to the observer.
@@ -111,10 +116,10 @@ class Executor(Protocol):
 def with_needs(ids: Collection[str], tasks: Sequence[Task]) -> set[str]:
     """Return ids of tasks with those of all tasks that they need, directly or not."""
     by_id = {task.id: task for task in tasks}
-    needed, waiting = set[str](), {id for id in ids if id in by_id}
-    while waiting:
-        needed |= waiting
-        waiting = {need for id in waiting for need in by_id[id].needs if need in by_id} - needed
+    needed, frontier = set[str](), {id for id in ids if id in by_id}
+    while frontier:
+        needed |= frontier
+        frontier = {need for id in frontier for need in by_id[id].needs if need in by_id} - needed
     return needed
 
 
@@ -125,13 +130,12 @@ def turn(task: Task) -> tuple[int, float, str]:
 
 @dataclass
 class Queue:
-    """Which tasks are ready, running and blocked. Within a rank the longest first, so that the last
-    worker does not wait alone.
+    """Tasks by their state. Of ready tasks of a rank the longest come first, so that no worker ends much later.
 
     Attributes:
-        tasks: All of them, by id.
-        waiting: Those that were neither taken nor lost.
-        finished: Those that are done.
+        tasks: All tasks, by id.
+        waiting: Ids of tasks that were neither taken nor skipped.
+        finished: Ids of tasks that are done.
     """
 
     tasks: dict[str, Task]
@@ -188,8 +192,8 @@ class Queue:
                 self.waiting.discard(id)
                 chunk.append(self.tasks[id])
                 ids_of_chunk.add(id)
-                for after in self._after.get(id, ()):
-                    heapq.heappush(ids, after)
+                for dependent in self._after.get(id, ()):
+                    heapq.heappush(ids, dependent)
 
     def waiting_cost(self) -> float:
         """Return the expected seconds of the tasks that wait."""
@@ -204,19 +208,19 @@ class Queue:
     def finish(self, id: str) -> None:
         """Record a finished task; tasks that need it may start."""
         self.finished.add(id)
-        for after in self._after.get(id, ()):
-            if after in self.waiting and self._met(self.tasks[after]):
-                heapq.heappush(self._ready, (turn(self.tasks[after]), after))
+        for dependent in self._after.get(id, ()):
+            if dependent in self.waiting and self._met(self.tasks[dependent]):
+                heapq.heappush(self._ready, (turn(self.tasks[dependent]), dependent))
 
     def fail(self, id: str) -> list[Task]:
-        """Return a task failed: take out all that hang on it, directly or not, and return them."""
+        """Remove the tasks that need a failed task, directly or not, and return them."""
         skipped: list[Task] = []
-        waiting_on = {id}
-        while waiting_on := {
-            after for name in waiting_on for after in self._after.get(name, ()) if after in self.waiting
+        dependents = {id}
+        while dependents := {
+            dependent for name in dependents for dependent in self._after.get(name, ()) if dependent in self.waiting
         }:
-            self.waiting -= waiting_on
-            skipped += [self.tasks[name] for name in sorted(waiting_on)]
+            self.waiting -= dependents
+            skipped += [self.tasks[name] for name in sorted(dependents)]
         return skipped
 
     def _met(self, task: Task, ids: Collection[str] = ()) -> bool:
@@ -224,14 +228,14 @@ class Queue:
 
 
 def finish_task(queue: Queue, outcome: Outcome, observe: Observer, task: Task, seconds: float) -> None:
-    """Enter a finished task; tasks that need it may start."""
+    """Record a finished task in queue and outcome, and report it; tasks that need it may start."""
     queue.finish(task.id)
     outcome.done.append(task.id)
     observe(Event("done", task, 1.0, "", seconds))
 
 
 def fail_task(queue: Queue, outcome: Outcome, observe: Observer, task: Task, text: str, seconds: float) -> None:
-    """Enter a failed task, and skip those that need it, directly or not."""
+    """Record a failed task in outcome, report it, and skip those that need it, directly or not."""
     outcome.failed[task.id] = text
     observe(Event("failed", task, 0.0, text, seconds))
     for skipped in queue.fail(task.id):

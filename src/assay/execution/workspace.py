@@ -1,4 +1,4 @@
-"""The folder of a study's records, and the contents of the record of a training."""
+"""The folders of a study, fields of the records of its trainings, and the provenance of its units."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ from assay.store.folder import RunFolder
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where a study's records and the shared cache lie, how bad rows are treated, and the user's own code.
+    """Folders and settings of a study's jobs.
 
     Attributes:
+        root: The run folder.
+        cache: The cache that runs share.
+        skip_bad_rows: Whether rows that cannot be read are left out.
         code: As reported by `own_code` when the study was planned.
     """
 
@@ -50,7 +53,7 @@ WITHOUT_START = "without_start"
 
 
 def specific_of(record: Mapping[str, Any]) -> tuple[tuple[float, ...], ...]:
-    """For every cut the log-odds from which each specificity is reached on validation rows, NaN where none is."""
+    """Return, for each division of the classes in two, the log-odds that reach each specificity; NaN where none do."""
     cuts: list[list[float | None]] = record.get("specific", [])
     return tuple(tuple(math.nan if odds is None else float(odds) for odds in cut) for cut in cuts)
 
@@ -60,7 +63,7 @@ def operating_of(record: Mapping[str, Any]) -> tuple[float, ...]:
     return tuple(math.nan if logit is None else float(logit) for logit in record.get("operating", ()))
 
 
-def nothing_to_read(trial: Mapping[str, Any]) -> Reason:
+def no_network_reason(trial: Mapping[str, Any]) -> Reason:
     """Return why a trial left no network; nothing where it left one."""
     if WITHOUT_START in trial:
         return Reason.of(Code.USELESS_SOURCE)
@@ -74,7 +77,7 @@ def nothing_to_read(trial: Mapping[str, Any]) -> Reason:
 PROVENANCE = "provenance.json"
 
 
-def processor() -> str:
+def processor_name() -> str:
     """Return the name of the processor, where the system tells it, and the instructions that PyTorch uses on it."""
     import torch  # here, since tables need the rest of this module without it
 
@@ -96,7 +99,7 @@ def provenance(start: float, device: str) -> dict[str, Any]:
         "seconds": time.time() - start,
         "host": platform.node(),
         "machine": platform.machine(),
-        "processor": processor(),
+        "processor": processor_name(),
         "device": device_name(device),
         "python": platform.python_version(),
         "libraries": versions(),
@@ -115,12 +118,12 @@ _FACTS: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
-def kept_provenance(unit: Path) -> dict[str, Any]:
+def read_provenance(unit: Path) -> dict[str, Any]:
     """Return the `PROVENANCE` of a unit; empty where it is missing or damaged, since it decides no result."""
     try:
-        recorded = json.loads((unit / PROVENANCE).read_bytes())
+        content = json.loads((unit / PROVENANCE).read_bytes())
     except (OSError, ValueError):
         return {}
-    facts = cast("dict[str, Any]", recorded) if isinstance(recorded, dict) else {}
+    facts = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     is_complete = all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items())
     return facts if is_complete else {}

@@ -1,4 +1,7 @@
-"""Hold networks against the best simple cue: whether they know more of the target than the cue tells."""
+"""Compare networks with the best simple cue: whether they carry information on the target beyond it.
+
+The input is the outputs of networks by seed and the scores of cues on the same images.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
-from assay.look.cues import LEAST_ROWS, SEED, Cue
+from assay.look.cues import MIN_ROWS, SEED, Cue
 from assay.stats.estimate import interval, patient_degrees_of_freedom, two_way
 from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import log_odds, placements
@@ -28,17 +31,17 @@ if TYPE_CHECKING:
 
 ADDED, NOT_SHOWN, BELOW = ADDED_VERDICTS
 STRATA = 10
-"""Strata of a cue, of equal size. What it still tells within them is no merit of a network."""
+"""Number of strata of a cue, of equal size. Within them a cue still predicts a little, which is measured too."""
 
 
 def compare_with_cue(
     panel: SeedPredictions, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False
 ) -> list[Row]:
-    """Return one row, without its place; none where no cue has scores, or all images are of one side.
+    """Return one row of the table `added`, without recipe and environment; none without scores of a cue or one class.
 
-    The cue is the best one among patients that a fold does not test; no undeclared number that divides the classes
-    without an error: the target was made of it. Networks are then ranked within strata of its score. They are beyond it
-    where they rank better than chance there, and better than the cue itself.
+    The cue is the best one among patients that a fold does not test. An undeclared number that divides the classes
+    without an error does not count, since the target was derived from it. Images are then ranked by the networks within
+    strata of the cue. Networks are beyond the cue where their AUROC there exceeds chance and that of the cue itself.
 
     Args:
         panel: Outputs by seed, with the positions of their images.
@@ -53,20 +56,20 @@ def compare_with_cue(
     fold = np.broadcast_to(folds_by_patient(patient, 2, SEED), shape) if halves else fold
     tested = np.ones(shape, dtype=bool) if panel.has_prediction is None else panel.has_prediction
     parts = [
-        (seed, fold[seed] == at, tested[seed] & (fold[seed] == at))
+        (seed, fold[seed] == cue_number, tested[seed] & (fold[seed] == cue_number))
         for seed in range(shape[0])
-        for at in np.unique(fold[seed][tested[seed]])
+        for cue_number in np.unique(fold[seed][tested[seed]])
     ]
-    areas = [_aurocs_elsewhere(cues, table, ~np.isin(table.patient, patient[here])) for _, _, here in parts]
+    areas = [_aurocs_among(cues, table, ~np.isin(table.patient, patient[rows])) for _, _, rows in parts]
     areas = [
         {
-            (at, code): area
-            for (at, code), area in areas_of_part.items()
+            (cue_number, code): area
+            for (cue_number, code), area in areas_of_part.items()
             if abs(area - 0.5) > 0
-            and not _restates(cues[at], area)
-            and np.isfinite(cues[at].scores[code][panel.image_indices[here]]).any()
+            and not _restates(cues[cue_number], area)
+            and np.isfinite(cues[cue_number].scores[code][panel.image_indices[rows]]).any()
         }
-        for (_, _, here), areas_of_part in zip(parts, areas, strict=True)
+        for (_, _, rows), areas_of_part in zip(parts, areas, strict=True)
     ]
     if not all(areas):
         return []
@@ -78,16 +81,16 @@ def compare_with_cue(
     if any(key[1] != code for key in chosen) or len(np.unique(panel.target[tested.any(0)] == code)) < 2:
         return []
     score, stratum = np.full(shape, np.nan), fold * (STRATA + 1)
-    for (seed, _, here), (at, _), areas_of_part in zip(parts, chosen, areas, strict=True):
-        every = cues[at].scores[code] * (1 if areas_of_part[at, code] > 0.5 else -1)
-        other_rows = every[~np.isin(table.patient, patient[here])]
+    for (seed, _, rows), (cue_number, _), areas_of_part in zip(parts, chosen, areas, strict=True):
+        all_scores = cues[cue_number].scores[code] * (1 if areas_of_part[cue_number, code] > 0.5 else -1)
+        other_rows = all_scores[~np.isin(table.patient, patient[rows])]
         edges = np.unique(np.nanquantile(other_rows, np.arange(1, STRATA) / STRATA))
-        score[seed, here] = every[panel.image_indices[here]]
-        stratum[seed, here] += np.searchsorted(edges, score[seed, here], side="right")
+        score[seed, rows] = all_scores[panel.image_indices[rows]]
+        stratum[seed, rows] += np.searchsorted(edges, score[seed, rows], side="right")
     column = code if panel.scores.shape[2] > 2 else 0
     network = np.stack([log_odds(scores)[:, column] for scores in panel.scores])
     pairs = _Pairs(network, score, tested & np.isfinite(score), panel.target == code, panel.patient)
-    name = cues[Counter(at for at, _ in chosen).most_common(1)[0][0]].row
+    name = cues[Counter(cue_number for cue_number, _ in chosen).most_common(1)[0][0]].row
     return [
         {
             "name": name["name"],
@@ -106,75 +109,90 @@ def _restates(cue: Cue, area: float) -> bool:
     return len(np.unique(scores[np.isfinite(scores)])) > 2
 
 
-def _aurocs_elsewhere(
+def _aurocs_among(
     cues: Sequence[Cue], table: FactorTable, rows: Bool[np.ndarray, " n"]
 ) -> dict[tuple[int, int], float]:
     """Return the AUROC of every cue for every class among these images, where both sides have enough."""
-    areas_found: dict[tuple[int, int], float] = {}
-    for at, cue in enumerate(cues):
+    areas: dict[tuple[int, int], float] = {}
+    for cue_number, cue in enumerate(cues):
         for code, score in cue.scores.items():
             present = rows & np.isfinite(score)
-            of = table.target[present] == code
-            if min(of.sum(), (~of).sum()) >= LEAST_ROWS:
-                right, opposite = placements(score[present], of.astype(np.int64))
-                areas_found[at, code] = float(right[of].sum() / opposite[of].sum())
-    return areas_found
+            positive = table.target[present] == code
+            if min(positive.sum(), (~positive).sum()) >= MIN_ROWS:
+                right, opposite = placements(score[present], positive.astype(np.int64))
+                areas[cue_number, code] = float(right[positive].sum() / opposite[positive].sum())
+    return areas
 
 
-def _strongest(areas_found: dict[tuple[int, int], float]) -> tuple[int, int]:
-    return max(areas_found, key=lambda key: abs(areas_found[key] - 0.5))
+def _strongest(areas: dict[tuple[int, int], float]) -> tuple[int, int]:
+    return max(areas, key=lambda key: abs(areas[key] - 0.5))
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Scores of networks and of a cue for the same images, by seed."""
+    """Scores of networks and of a cue for the same images, by seed.
+
+    Attributes:
+        network: Scores of networks.
+        cue: Scores of the cue.
+        tested: Whether a seed has a prediction and the cue a score.
+        is_class: Whether an image is of the class.
+        patient: Codes of patients.
+    """
 
     network: Float[np.ndarray, "s n"]
     cue: Float[np.ndarray, "s n"]
     tested: Bool[np.ndarray, "s n"]
-    of: Bool[np.ndarray, " n"]
+    is_class: Bool[np.ndarray, " n"]
     patient: Int[np.ndarray, " n"]
 
     def areas(self, stratum: Int[np.ndarray, "s n"]) -> _Areas:
-        """Return the AUROC of both over pairs of a stratum."""
+        """Return the AUROC of both over pairs of images in the same stratum."""
         samples = np.unique(self.patient)
-        values, moves = np.full((2, len(self.tested)), np.nan), np.zeros((2, len(self.tested), len(samples)))
+        values, contributions = np.full((2, len(self.tested)), np.nan), np.zeros((2, len(self.tested), len(samples)))
         least, images = math.inf, 0
-        for seed, here in enumerate(self.tested):
-            of, patient = self.of[here], self.patient[here]
-            for which, score in enumerate((self.network[seed][here], self.cue[seed][here])):
-                right, opposite = placements(score, of.astype(np.int64), stratum[seed][here])
-                least = min(least, *(len(np.unique(patient[side & (opposite > 0)])) for side in (of, ~of)))
+        for seed, rows in enumerate(self.tested):
+            positive, patient = self.is_class[rows], self.patient[rows]
+            for which, score in enumerate((self.network[seed][rows], self.cue[seed][rows])):
+                right, opposite = placements(score, positive.astype(np.int64), stratum[seed][rows])
+                least = min(least, *(len(np.unique(patient[side & (opposite > 0)])) for side in (positive, ~positive)))
                 images = int((opposite > 0).sum())
-                if least >= LEAST_ROWS:
-                    values[which, seed] = right[of].sum() / opposite[of].sum()
-                    part = sum_by_patient(auroc_influence(right, opposite, of.astype(np.int64)), patient)
-                    moves[which, seed, np.searchsorted(samples, part.samples)] = part.values
-        return _Areas(values, moves, int(least), images)
+                if least >= MIN_ROWS:
+                    values[which, seed] = right[positive].sum() / opposite[positive].sum()
+                    part = sum_by_patient(auroc_influence(right, opposite, positive.astype(np.int64)), patient)
+                    contributions[which, seed, np.searchsorted(samples, part.samples)] = part.values
+        return _Areas(values, contributions, int(least), images)
 
 
 @dataclass(frozen=True)
 class _Areas:
-    """AUROC of networks and cue by seed, and the contributions of patients. least: patients of the smaller side."""
+    """AUROC of networks (row 0) and of the cue (row 1) by seed.
+
+    Attributes:
+        values: The AUROC.
+        contributions: Contributions of patients to it.
+        least: Patients of the smaller side, over all seeds.
+        images: Images in strata that have both sides.
+    """
 
     values: Float[np.ndarray, "2 s"]
-    moves: Float[np.ndarray, "2 s p"]
+    contributions: Float[np.ndarray, "2 s p"]
     least: int
     images: int
 
-    def ends(self, of: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float, float]:
-        """Return the mean over seeds of a combination of both, with its 95% interval.
+    def interval(self, combination: Sequence[float], bounds: tuple[float, float]) -> tuple[float, float, float]:
+        """Return the mean over seeds of a linear combination of both, and the ends of its 95% interval.
 
         The interval is over patients and seeds, with fewer than 3 seeds over patients alone.
         """
-        weights = np.array(of)
-        values, moves = weights @ self.values, np.tensordot(weights, self.moves, 1)
-        value, mean = float(values.mean()), moves.mean(axis=0)
+        weights = np.array(combination)
+        values, contributions = weights @ self.values, np.tensordot(weights, self.contributions, 1)
+        value, mean = float(values.mean()), contributions.mean(axis=0)
         if math.isnan(value):
             return value, value, value
         error, df = float(np.sqrt((mean**2).sum())), float(patient_degrees_of_freedom(mean, len(mean)))
         if len(values) >= MIN_SEEDS and error > 0:
-            spread = two_way(values, moves)
+            spread = two_way(values, contributions)
             error, df = float(np.sqrt(spread.variance)), float(spread.df)
         if error == 0 and value in bounds:  # no variance is seen: the exact bound of the smaller side
             edge = 0.025 ** (1 / max(1, self.least))
@@ -188,14 +206,21 @@ class _Areas:
 def _row(
     pairs: _Pairs, fold: Int[np.ndarray, "s n"], stratum: Int[np.ndarray, "s n"], seed_fold: Int[np.ndarray, "s n"]
 ) -> Row:
-    """own: folds of the networks; those of the cue are others where each half of the patients chooses it."""
+    """Return the numbers of a row of the table `added`.
+
+    Args:
+        pairs: Scores of networks and cue.
+        fold: Folds in which the cue was chosen.
+        stratum: Strata of the cue within these folds.
+        seed_fold: Folds of the networks.
+    """
     overall, within = pairs.areas(fold), pairs.areas(stratum)
-    network, network_low, network_high = pairs.areas(seed_fold).ends((1, 0), (0.0, 1.0))
-    value, low, high = within.ends((1, 0), (0.0, 1.0))
-    more = within.ends((1, -1), (-1.0, 1.0))
-    less = overall.ends((1, -1), (-1.0, 1.0))
-    adds = low > 0.5 and more[1] > 0
-    few = math.isnan(value)
+    network, network_low, network_high = pairs.areas(seed_fold).interval((1, 0), (0.0, 1.0))
+    value, low, high = within.interval((1, 0), (0.0, 1.0))
+    within_difference = within.interval((1, -1), (-1.0, 1.0))
+    overall_difference = overall.interval((1, -1), (-1.0, 1.0))
+    is_beyond = low > 0.5 and within_difference[1] > 0
+    is_undefined = math.isnan(value)
     return {
         "network": network,
         "network_low": network_low,
@@ -205,9 +230,9 @@ def _row(
         "low": low,
         "high": high,
         "rest": float(within.values[1].mean()),
-        "verdict": ADDED if adds else BELOW if less[2] < 0 else NOT_SHOWN,
+        "verdict": ADDED if is_beyond else BELOW if overall_difference[2] < 0 else NOT_SHOWN,
         "seeds": len(pairs.tested),
         "images": within.images,
-        "patients": int(overall.moves.shape[2]),
-        "reason": str(Reason.of(Code.FEW_IN_STRATA, least=LEAST_ROWS) if few else NO_REASON),
+        "patients": int(overall.contributions.shape[2]),
+        "reason": str(Reason.of(Code.FEW_IN_STRATA, least=MIN_ROWS) if is_undefined else NO_REASON),
     }

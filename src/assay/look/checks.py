@@ -19,7 +19,7 @@ from assay.data.files.folder import undeclared_table
 from assay.data.files.roles import MOST_CLASSES, divides
 from assay.data.leakage import exact_pairs
 from assay.data.near_copies import NearPair, compares_full_images_only, merge_patients
-from assay.look.cues import FOLDS, LEAST_ROWS, SEED, Cue, codes, cue_of, shortcut_cautions, shortcut_rows
+from assay.look.cues import FOLDS, MIN_ROWS, SEED, Cue, compared_classes, cue_of, shortcut_cautions, shortcut_rows
 from assay.look.image_cues import EDGES, ImageProperties, cues_of, measure_images
 from assay.look.request import EXAMINED
 from assay.report.pictures import PictureWriter
@@ -32,12 +32,12 @@ from assay.stats.ridge import cross_validated_predictions
 from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row
 
-SURELY = 0.9
+CERTAIN_LIKENESS = 0.9
 """Likeness from which on near copies are no mere suspicion."""
 FAR = 5.0
 FARS = {"marked": 1.0, "outlying": 6.0}
 """Robust standard deviations from the median from which an image is odd, by kind or `FAR`: 1% of usual ones at most."""
-MOST_FAR = 0.2
+MAX_FAR_SHARE = 0.2
 """Share of images that are far from the others at most; more are a group, and not odd."""
 BLANK, MARKED, MORE = 0.003, 0.06, 2.5
 """Contrast under which an image is blank, and share of thin bright marks over which it is marked where it has so many
@@ -46,10 +46,10 @@ CHECKED = {"blank": "blank", "dark": "very dark", "bright": "very bright", "blur
            "marked": "marked by letters or lines", "outlying": "unlike the others"}  # fmt: skip
 """Kind of a check of single images -> what an image is that has it, the name of its cue."""
 NEIGHBORS = 10
-NAMED = 3
+MAX_NAMED = 3
 """Rows that a reason names."""
 SUSPECTED, LABEL, ALIKE = "suspected-copy", "suspected-label", "alike-embedding"
-READ_OUT, MEASURED = 0.85, 0.82
+CORRECTED_AUROC, MEASURED_AUROC = 0.85, 0.82
 """Lower ends of the AUROC of predictions from other patients from which on they judge labels: were no label wrong, and
 as measured. Without the second, labels of images that are hard to read count as wrong and raise the first."""
 
@@ -97,9 +97,9 @@ class DataChecks:
         if self.dataset is not None:
             yield from gallery.draw_copies(self.dataset, self.clusters)
             yield from (
-                gallery.draw_flagged_images(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:NAMED]
+                gallery.draw_flagged_images(self.dataset, suspect, SUSPECTED) for suspect in self.suspected[:MAX_NAMED]
             )
-            yield from (gallery.draw_flagged_images(self.dataset, cluster, ALIKE) for cluster in self.alike[:NAMED])
+            yield from (gallery.draw_flagged_images(self.dataset, cluster, ALIKE) for cluster in self.alike[:MAX_NAMED])
             yield from (
                 gallery.draw_flagged_images(self.dataset, rows, kind, **(self.against if kind == LABEL else {}))
                 for kind, (rows, _) in self.odd.items()
@@ -112,7 +112,7 @@ def data_checks(
     sets: Mapping[str, Dataset | None] | None = None,
     near: Cluster | None = None,
     embeddings: Float[np.ndarray, "n d"] | None = None,
-    answers: Iterable[tuple[str, SeedPredictions]] = (),
+    predictions: Iterable[tuple[str, SeedPredictions]] = (),
     size: int = EXAMINED,
 ) -> DataChecks:
     """Check images; of a phantom, which draws each for itself, there is nothing to check.
@@ -123,44 +123,44 @@ def data_checks(
         sets: Other sets to test on, in which copies of these images are looked for.
         near: Positions of the images among which near copies are searched; all where None.
         embeddings: Features of every image that judge labels; thumbnails and edges where None.
-        answers: Recipes with answers to images that they were not trained on, whose labels they judge.
+        predictions: Recipes with answers to images that they were not trained on, whose labels they judge.
         size: Longer side at which files are examined, in pixels; smaller ones are not enlarged.
     """
     if dataset is None:
         return DataChecks(None, [Reason.of(Code.DRAWN_IMAGES)])
-    table, properties_seen = dataset.table, measure_images(dataset, size)
+    table, image_properties = dataset.table, measure_images(dataset, size)
     others = undeclared_table(spec, table)
     pairs = dataset.near_copies if near is None or dataset.search is None else dataset.search.among(near)
-    clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
+    clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= CERTAIN_LIKENESS])
     linked = replace(dataset, table=_linked(table, clusters))
-    odd_by_check = _find_odd_images(properties_seen)
+    odd_by_check = _find_odd_images(image_properties)
     unnamed = without_patients(dataset.card.known_faults)
-    checked = list(check_cues(linked.table, properties_seen.rows, odd_by_check))
+    check_cues_found = list(check_cues(linked.table, image_properties.rows, odd_by_check))
     if unnamed:
-        checked = [replace(cue, row={**cue.row, "patients": 0}) for cue in checked]
-    cues = [*cues_of(linked, others, properties_seen), *checked]
+        check_cues_found = [replace(cue, row={**cue.row, "patients": 0}) for cue in check_cues_found]
+    cues = [*cues_of(linked, others, image_properties), *check_cues_found]
     copies = {tuple(_numbers_of_rows(cluster)) for cluster in clusters}
     suspected = [
         odd_images for odd_images in _clusters(dataset, pairs) if tuple(_numbers_of_rows(odd_images)) not in copies
     ]
-    wrong, away_of_wrong, unjudged = _suspected_labels(linked.table, properties_seen, embeddings, answers)
-    images_of_kind = {**odd_by_check, LABEL: (wrong, away_of_wrong)}
+    mislabeled, excess, unjudged = _suspected_labels(linked.table, image_properties, embeddings, predictions)
+    images_of_kind = {**odd_by_check, LABEL: (mislabeled, excess)}
     odd = {kind: hits for kind, hits in images_of_kind.items() if len(hits[0])}
-    against = _cue_against(table, cues, wrong)
+    against = _cue_against(table, cues, mislabeled)
     small = [name for factor_table in (table, others) for name in _small_groups(factor_table)]
     divided = (table, others or undeclared_table(spec, table, of_masks=True))
-    parts = [cause for columns in divided for cause in _across_parts(columns, clusters)]
+    parts_shared = [cause for columns in divided for cause in _across_parts(columns, clusters)]
     groups = [("copy", cluster) for cluster in clusters] + [(SUSPECTED, cluster) for cluster in suspected]
-    issues = _issues_of(table, groups, parts, odd, small)
-    left, searched = len(dataset.card.left_out), len(table if near is None else near)
-    between = [cause for name, other in (sets or {}).items() for cause in _shared_images(name, dataset, other)]
+    issues = _issues_of(table, groups, parts_shared, odd, small)
+    left_out_count, searched = len(dataset.card.left_out), len(table if near is None else near)
+    between_sets = [cause for name, other in (sets or {}).items() for cause in _shared_images(name, dataset, other)]
     reasons = [
-        *parts,
-        *between,
+        *parts_shared,
+        *between_sets,
         *(
             cause
             for cause in _copy_findings(dataset, clusters, suspected, searched, named=not unnamed)
-            if not between or Code.NO_COPIES not in cause
+            if not between_sets or Code.NO_COPIES not in cause
         ),
         *([Reason.of(Code.PATIENTS_UNKNOWN, text=unnamed)] if unnamed else []),
         *shortcut_cautions(shortcut_rows(cues)),
@@ -168,7 +168,7 @@ def data_checks(
             _odd_images(table, kind, rows, against if kind == LABEL else _class_of_hits(table, rows, cues, kind))
             for kind, (rows, _) in odd.items()
         ),
-        *([Reason.of(Code.ROWS_LEFT_OUT, count=left)] if left else []),
+        *([Reason.of(Code.ROWS_LEFT_OUT, count=left_out_count)] if left_out_count else []),
         *_of_small_groups(small),
     ]
     return DataChecks(linked, reasons, cues, clusters, suspected, odd, unjudged, against, issues)
@@ -177,7 +177,7 @@ def data_checks(
 def _issues_of(
     table: FactorTable,
     groups: Sequence[tuple[str, Cluster]],
-    parts: Sequence[Reason],
+    parts_shared: Sequence[Reason],
     odd: Odd,
     small: Sequence[str],
 ) -> list[Row]:
@@ -186,7 +186,7 @@ def _issues_of(
     Args:
         table: The images.
         groups: Kind and images of every group of copies.
-        parts: Reasons of images in several parts of a split.
+        parts_shared: Reasons of images in several parts of a split.
         odd: Kind of an odd image -> its images, and how far off they are.
         small: Names of groups with few images.
     """
@@ -197,11 +197,11 @@ def _issues_of(
             for group, (kind, files) in enumerate(groups, start=1)
             for at in _numbers_of_rows(files)
         ),
-        *(issue("across-parts", 0, of=str(cause.causes[0]["column"])) for cause in parts),
+        *(issue("across-parts", 0, of=str(cause.causes[0]["column"])) for cause in parts_shared),
         *(
-            issue(kind, numbers[at], of=_class(table, at), value=float(far))
-            for kind, (rows, away) in odd.items()
-            for at, far in zip(_numbers_of_rows(rows), away, strict=True)
+            issue(kind, numbers[at], of=_class(table, at), value=float(deviation))
+            for kind, (rows, deviations) in odd.items()
+            for at, deviation in zip(_numbers_of_rows(rows), deviations, strict=True)
         ),
         *(issue("small-group", 0, of=name) for name in small),
     ]
@@ -209,19 +209,16 @@ def _issues_of(
 
 def _odd_images(table: FactorTable, kind: str, rows: Cluster, about: Mapping[str, Field]) -> Reason:
     return Reason.of(
-        Code.ODD_IMAGES,
-        count=len(rows),
-        kind=kind,
-        rows=image_numbers(table, rows),
-        **place_names(table),
-        **about,
+        Code.ODD_IMAGES, count=len(rows), kind=kind, rows=image_numbers(table, rows), **place_names(table), **about
     )
 
 
 def _of_small_groups(names: Sequence[str]) -> list[Reason]:
     if not names:
         return []
-    return [Reason.of(Code.SMALL_GROUPS_OF, count=len(names), least=MIN_IMAGES_OF_CLASS, names=tuple(names[:NAMED]))]
+    return [
+        Reason.of(Code.SMALL_GROUPS_OF, count=len(names), least=MIN_IMAGES_OF_CLASS, names=tuple(names[:MAX_NAMED]))
+    ]
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:
@@ -236,7 +233,7 @@ def place_names(table: FactorTable) -> dict[str, str]:
 
 def image_numbers(table: FactorTable, rows: Cluster) -> tuple[str, ...]:
     """Return the numbers of the first rows, for a reason."""
-    return tuple(f"{numbers_of(table)[at]:,}" for at in _numbers_of_rows(rows[:NAMED]))
+    return tuple(f"{numbers_of(table)[at]:,}" for at in _numbers_of_rows(rows[:MAX_NAMED]))
 
 
 def issue(kind: str, row: int, *, of: str = "", cluster: int = 0, value: float = np.nan) -> Row:
@@ -336,7 +333,7 @@ def _shared_images(name: str, training: Dataset, other: Dataset | None) -> Itera
 
 def certain_copies(near: Sequence[NearPair]) -> set[int]:
     """Return positions of the second images of pairs that are surely copies."""
-    return {pair.second for pair in near if pair.likeness >= SURELY}
+    return {pair.second for pair in near if pair.likeness >= CERTAIN_LIKENESS}
 
 
 def _across_parts(table: FactorTable | None, clusters: Sequence[Cluster]) -> Iterator[Reason]:
@@ -358,31 +355,31 @@ def _across_parts(table: FactorTable | None, clusters: Sequence[Cluster]) -> Ite
 # Odd images.
 
 
-def _find_odd_images(properties_seen: ImageProperties) -> Odd:
-    properties = properties_seen.properties
+def _find_odd_images(image_properties: ImageProperties) -> Odd:
+    properties = image_properties.properties
     bright, contrast = properties["mean brightness"], properties["contrast"]
     marks = properties["share of thin bright marks"]
-    far = {
+    deviations_by_kind = {
         "blank": np.where(contrast < BLANK, FAR, 0.0),
         "dark": np.where(bright < 0.1, -robust_deviations(bright), 0.0),
         "bright": np.where(bright > 0.9, robust_deviations(bright), 0.0),
         "blurry": -robust_deviations(np.log(properties["sharpness"] + 1e-6)),
         "marked": marks / max(MARKED, MORE * np.quantile(marks, 0.9)),
-        "outlying": robust_deviations(_dissimilarity(next(iter(properties_seen.features.values())))),
+        "outlying": robust_deviations(_dissimilarity(next(iter(image_properties.features.values())))),
     }
-    is_taken = np.zeros(len(properties_seen.rows), dtype=bool)
+    is_taken = np.zeros(len(image_properties.rows), dtype=bool)
     by_kind: dict[str, tuple[Cluster, Float[np.ndarray, " m"]]] = {}
-    for kind, away in far.items():
-        positions = np.flatnonzero((away >= FARS.get(kind, FAR)) & ~is_taken)
-        positions = positions[np.argsort(-away[positions], kind="stable")]
+    for kind, deviations in deviations_by_kind.items():
+        positions = np.flatnonzero((deviations >= FARS.get(kind, FAR)) & ~is_taken)
+        positions = positions[np.argsort(-deviations[positions], kind="stable")]
         is_taken[positions] = True
-        by_kind[kind] = properties_seen.rows[positions], away[positions]
+        by_kind[kind] = image_properties.rows[positions], deviations[positions]
     return by_kind
 
 
 NEARLY_ALL = 0.9
 """Share of the images of a check from which on they are nearly all of one class."""
-BEYOND = 0.1
+MIN_EXCESS = 0.1
 """By so much must this share surely exceed that of the class in all images, as an AUROC of 0.6 exceeds chance."""
 
 
@@ -398,16 +395,18 @@ def check_cues(table: FactorTable, rows: Cluster, odd: Odd) -> Iterator[Cue]:
         odd: Kind of check -> its images.
     """
     for kind, (hits, _) in odd.items():
-        if kind not in CHECKED or len(hits) < LEAST_ROWS:
+        if kind not in CHECKED or len(hits) < MIN_ROWS:
             continue
         is_hit = np.full(len(table), np.nan)
         is_hit[rows], is_hit[hits] = 0.0, 1.0
-        most = int(np.bincount(table.target[hits]).argmax())
-        of_class = bounded_share(table.target[hits] == most, table.patient[hits], 0.025 / len(odd) / len(codes(table)))
-        usual = float((table.target[rows] == most).mean())
-        is_of_class = of_class.value >= NEARLY_ALL and of_class.low > usual + BEYOND
-        compared = (most,) if is_of_class and len(table.classes) > 2 else codes(table)
-        cue = cue_of("check", CHECKED[kind], table, dict.fromkeys(compared, is_hit), None)
+        commonest = int(np.bincount(table.target[hits]).argmax())
+        of_class = bounded_share(
+            table.target[hits] == commonest, table.patient[hits], 0.025 / len(odd) / len(compared_classes(table))
+        )
+        share_of_all = float((table.target[rows] == commonest).mean())
+        is_of_class = of_class.value >= NEARLY_ALL and of_class.low > share_of_all + MIN_EXCESS
+        classes_to_compare = (commonest,) if is_of_class and len(table.classes) > 2 else compared_classes(table)
+        cue = cue_of("check", CHECKED[kind], table, dict.fromkeys(classes_to_compare, is_hit), None)
         if math.isnan(cue.row["value"]):
             continue  # a class of few images
         yield replace(cue, row={**cue.row, "strong": cue.row["strong"] or is_of_class})
@@ -419,15 +418,15 @@ def _class_of_hits(table: FactorTable, hits: Cluster, cues: Sequence[Cue], kind:
     counts = np.bincount(table.target[hits])
     if CHECKED.get(kind) not in names or counts.max() < NEARLY_ALL * len(hits):
         return {}
-    most = int(counts.max())
-    return {"every" if most == len(hits) else "most": most, "class": table.classes[int(counts.argmax())]}
+    count = int(counts.max())
+    return {"every" if count == len(hits) else "most": count, "class": table.classes[int(counts.argmax())]}
 
 
 def _suspected_labels(
     table: FactorTable,
-    properties_seen: ImageProperties,
+    image_properties: ImageProperties,
     embeddings: Float[np.ndarray, "n d"] | None = None,
-    answers: Iterable[tuple[str, SeedPredictions]] = (),
+    predictions: Iterable[tuple[str, SeedPredictions]] = (),
 ) -> tuple[Cluster, Float[np.ndarray, " m"], Reason]:
     """Return images whose label predictions from other patients contradict, and by how much, the surest first.
 
@@ -436,24 +435,24 @@ def _suspected_labels(
     Networks judge the images that they were not trained on, a ridge regression the others.
     """
     usable = (
-        np.isfinite(embeddings[properties_seen.rows]).all(axis=1)
+        np.isfinite(embeddings[image_properties.rows]).all(axis=1)
         if embeddings is not None
-        else properties_seen.rows >= 0
+        else image_properties.rows >= 0
     )
-    rows = properties_seen.rows[usable]
+    rows = image_properties.rows[usable]
     part = table.take(rows)
     member, fold = part.target[:, None] == np.unique(part.target), folds_by_patient(part.patient, FOLDS, SEED)
-    plain = np.concatenate([next(iter(properties_seen.features.values())), properties_seen.features[EDGES]], axis=1)
-    features = plain if embeddings is None else embeddings[rows]
-    away, unjudged = _excess_of_other_class(
+    pixels = np.concatenate([next(iter(image_properties.features.values())), image_properties.features[EDGES]], axis=1)
+    features = pixels if embeddings is None else embeddings[rows]
+    excess, unjudged = _excess_of_other_class(
         table, rows, cross_validated_predictions(features, member.astype(np.float64), fold), fold
     )
-    expected, _ = _excess_of_other_class(table, *_mean_odds(table, answers))
-    away = np.where(np.isnan(expected), away, expected)
-    order = np.argsort(-away, kind="stable")
-    order = order[away[order] > 0]
-    is_any_judged = np.isfinite(expected).any() or (np.isfinite(away).any() and Code.LABELS_UNJUDGED in unjudged)
-    return order, away[order], NO_REASON if is_any_judged else unjudged
+    by_networks, _ = _excess_of_other_class(table, *_mean_odds(table, predictions))
+    excess = np.where(np.isnan(by_networks), excess, by_networks)
+    order = np.argsort(-excess, kind="stable")
+    order = order[excess[order] > 0]
+    is_any_judged = np.isfinite(by_networks).any() or (np.isfinite(excess).any() and Code.LABELS_UNJUDGED in unjudged)
+    return order, excess[order], NO_REASON if is_any_judged else unjudged
 
 
 def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) -> Mapping[str, Field]:
@@ -462,19 +461,19 @@ def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) ->
     An image is against a cue whose score is nearer to the mean of the other side. Among suspected labels this must be
     twice as frequent as in all images, since a weak cue has many images against it.
     """
-    most, fields_found = len(suspected) // 2, dict[str, Field]()
+    max_count, fields_found = len(suspected) // 2, dict[str, Field]()
     for cue in sorted(
         (value for value in cues if value.row["strong"] and value.scores), key=lambda value: -value.row["value"]
     ):
-        of = table.classes.index(cue.row["of"])
-        score, of_class = cue.scores[of] * (-1 if cue.row["direction"] == "lower" else 1), table.target == of
+        code = table.classes.index(cue.row["of"])
+        score, of_class = cue.scores[code] * (-1 if cue.row["direction"] == "lower" else 1), table.target == code
         wrong = (score > (np.nanmean(score[of_class]) + np.nanmean(score[~of_class])) / 2) != of_class
         present = np.isfinite(score)
-        many = int((wrong & present)[suspected].sum())
-        if many > most and many >= 2 * wrong[present].mean() * len(suspected):
-            row, most = cue.row, many
+        count = int((wrong & present)[suspected].sum())
+        if count > max_count and count >= 2 * wrong[present].mean() * len(suspected):
+            row, max_count = cue.row, count
             fields_found = {
-                "against": many,
+                "against": count,
                 "kinds": (row["kind"],),
                 "names": (row["name"],),
                 "values": (str(row["value"]),),
@@ -483,7 +482,7 @@ def _cue_against(table: FactorTable, cues: Sequence[Cue], suspected: Cluster) ->
 
 
 def _mean_odds(
-    table: FactorTable, answers: Iterable[tuple[str, SeedPredictions]]
+    table: FactorTable, predictions: Iterable[tuple[str, SeedPredictions]]
 ) -> tuple[Cluster, Float[np.ndarray, "m c"]]:
     """Return the images that networks answer and the mean log-odds of the classes that these images have.
 
@@ -491,15 +490,15 @@ def _mean_odds(
     contradicts the labels of images in which the factor is reversed.
     """
     by_recipe: dict[str, list[tuple[Cluster, Float[np.ndarray, "m c"]]]] = {}
-    for recipe, panel in answers:
+    for recipe, panel in predictions:
         assert panel.image_indices is not None
         odds = np.nanmean([log_odds(scores) for scores in panel.scores], axis=0)
         odds = np.concatenate([-odds, odds], axis=1) if odds.shape[1] == 1 else odds
         by_recipe.setdefault(recipe, []).append((panel.image_indices, odds))
     total, count = np.zeros((len(table), len(table.classes))), np.zeros(len(table))
-    for answers_of_recipe in by_recipe.values():
-        if all(np.isfinite(_excess_of_other_class(table, *answer)[0]).any() for answer in answers_of_recipe):
-            for rows, odds in answers_of_recipe:
+    for odds_of_recipe in by_recipe.values():
+        if all(np.isfinite(_excess_of_other_class(table, *rows_and_odds)[0]).any() for rows_and_odds in odds_of_recipe):
+            for rows, odds in odds_of_recipe:
                 total[rows] += odds
                 count[rows] += 1
     rows = np.flatnonzero(count)
@@ -507,10 +506,7 @@ def _mean_odds(
 
 
 def _excess_of_other_class(
-    table: FactorTable,
-    rows: Cluster,
-    score: Float[np.ndarray, "m c"],
-    fold: Int[np.ndarray, " m"] | None = None,
+    table: FactorTable, rows: Cluster, score: Float[np.ndarray, "m c"], fold: Int[np.ndarray, " m"] | None = None
 ) -> tuple[Float[np.ndarray, " n"], Reason]:
     """Return by how much more another class is expected of every image than its own; NaN where nothing is expected.
 
@@ -519,13 +515,13 @@ def _excess_of_other_class(
     References:
         Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
     """
-    away, part = np.full(len(table), np.nan), table.take(rows)
+    excess, part = np.full(len(table), np.nan), table.take(rows)
     classes, class_at = np.unique(part.target, return_inverse=True)
     score = score[:, classes] if score.shape[1] > len(classes) else score
     member, fold = class_at[:, None] == np.arange(len(classes)), np.zeros(len(rows), np.int64) if fold is None else fold
     cue = cue_of("baseline", EDGES, part, dict(zip(classes.tolist(), score.T, strict=True)), fold)
     if np.isnan(cue.row["value"]):
-        return away, Reason.of(Code.LABELS_UNJUDGED) + parse_reason(cue.row["reason"])
+        return excess, Reason.of(Code.LABELS_UNJUDGED) + parse_reason(cue.row["reason"])
     best = int(np.argmax(classes == part.classes.index(cue.row["of"])))
     if len(classes) == 2:  # what one class is told from is the other
         predicted = np.full(2, _is_well_predicted(cue.row["low"], score[:, best], member[:, best], part.patient))
@@ -539,24 +535,29 @@ def _excess_of_other_class(
         )
     if not predicted.any():
         ends = {"value": cue.row["value"], "low": cue.row["low"], "high": cue.row["high"]}
-        few = {"few": len(np.unique(part.patient))} if cue.row["value"] >= READ_OUT else {}
-        weak = Reason.of(Code.WEAK_PREDICTIONS, **ends, **few, least=MEASURED, corrected=READ_OUT)
-        return away, Reason.of(Code.LABELS_UNJUDGED) + weak
-    sure = _probabilities(score, member)
-    usual = np.array([sure[class_at == code, code].mean() for code in range(len(classes))])
-    called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), class_at)
+        few = {"few": len(np.unique(part.patient))} if cue.row["value"] >= CORRECTED_AUROC else {}
+        weak = Reason.of(Code.WEAK_PREDICTIONS, **ends, **few, least=MEASURED_AUROC, corrected=CORRECTED_AUROC)
+        return excess, Reason.of(Code.LABELS_UNJUDGED) + weak
+    probs = _probabilities(score, member)
+    means = np.array([probs[class_at == code, code].mean() for code in range(len(classes))])
+    called = np.where((probs >= means).any(axis=1), np.argmax(np.where(probs >= means, probs, -1), axis=1), class_at)
     each = np.arange(len(class_at))
-    away[rows] = np.where(predicted[class_at] & predicted[called], sure[each, called] - sure[each, class_at], np.nan)
+    excess[rows] = np.where(
+        predicted[class_at] & predicted[called], probs[each, called] - probs[each, class_at], np.nan
+    )
     unpredicted: list[int] = np.flatnonzero(~predicted).tolist()
     names = tuple(part.classes[int(classes[at])] for at in unpredicted)
-    return away, Reason.of(Code.LABELS_PARTLY_JUDGED, classes=names) if names else NO_REASON
+    return excess, Reason.of(Code.LABELS_PARTLY_JUDGED, classes=names) if names else NO_REASON
 
 
 def _is_well_predicted(
     measured: float, score: Float[np.ndarray, " n"], of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
 ) -> bool:
     """Return whether a class is told from the others well enough to judge its labels; not without an interval."""
-    return measured >= MEASURED and 0.5 + (measured - 0.5) / _label_attenuation(score, of, patient) >= READ_OUT
+    return (
+        measured >= MEASURED_AUROC
+        and 0.5 + (measured - 0.5) / _label_attenuation(score, of, patient) >= CORRECTED_AUROC
+    )
 
 
 def _label_attenuation(
@@ -590,8 +591,8 @@ def robust_deviations(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"
     """Return robust standard deviations from the median; 0 where over half of the values are equal, or many are far."""
     middle = np.median(values)
     spread = 1.4826 * np.median(np.abs(values - middle))
-    away = (values - middle) / spread if spread > 0 else np.zeros(len(values))
-    return away if (np.abs(away) >= FAR).mean() <= MOST_FAR else np.zeros(len(values))
+    deviations = (values - middle) / spread if spread > 0 else np.zeros(len(values))
+    return deviations if (np.abs(deviations) >= FAR).mean() <= MAX_FAR_SHARE else np.zeros(len(values))
 
 
 def _dissimilarity(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:

@@ -8,9 +8,9 @@ import pandas as pd
 
 from assay.core.errors import require_met
 from assay.core.terminal import print_lines
-from assay.execution.progress import reading_shown
+from assay.execution.progress import show_reading
 from assay.look.page import look_lines
-from assay.look.policy import broken
+from assay.look.policy import policy_violations
 from assay.look.request import LookRequest
 from assay.look.run import look
 from assay.look.words import look_step, look_verdict
@@ -21,13 +21,13 @@ from assay.report.sentences.reasons import reason_words
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 
-MOST_FILES = 3
-"""Files that are named for each kind of issue; `issues.csv` has all."""
+MAX_FILES = 3
+"""Most files that the terminal names for each kind of issue; `issues.csv` has all."""
 
 
 def look_command(request: LookRequest) -> None:
     """Look at images, print what was found, and end with 3 where a policy is not met."""
-    with reading_shown(request.as_json) as on_progress:
+    with show_reading(request.as_json) as on_progress:
         root = look(request, on_progress)
     folder, context = RunFolder(root), PageContext.of(root)
     if request.as_json:
@@ -38,7 +38,7 @@ def look_command(request: LookRequest) -> None:
     if request.open:
         open_page(root / "report.html")
     if request.policy is not None:
-        require_met(broken(request.policy, folder.table("issues"), folder.table("shortcuts")))
+        require_met(policy_violations(request.policy, folder.table("issues"), folder.table("shortcuts")))
 
 
 def _worst_files(root: Path) -> list[str]:
@@ -48,7 +48,7 @@ def _worst_files(root: Path) -> list[str]:
     kinds = list(dict.fromkeys(issues["kind"]))
     named = [(kind, list(dict.fromkeys(issues["file"][issues["kind"] == kind]))) for kind in kinds]
     lines = [
-        f"  {kind}: {', '.join(files[:MOST_FILES])}{' ...' if len(files) > MOST_FILES else ''}"
+        f"  {kind}: {', '.join(files[:MAX_FILES])}{' ...' if len(files) > MAX_FILES else ''}"
         for kind, files in named
         if any(files)
     ]

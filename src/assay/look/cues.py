@@ -1,4 +1,7 @@
-"""List columns that predict the target without a network; `image_cues` adds what the images show."""
+"""Find columns that predict the target without a network: one AUROC per column, with its interval over patients.
+
+The input is the table of the images. `image_cues` adds properties of the images themselves.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,17 @@ from assay.stats.metrics import placements
 from assay.store.data_tables import LARGE
 from assay.store.files import Row
 
-CLEAR = 0.6
-"""A cue whose AUROC has an interval above this is a caution. Of many cues that tell nothing, hardly one reaches it."""
+CAUTION_AUROC = 0.6
+"""A cue whose AUROC has an interval above this is a caution. Of many useless cues, hardly any reaches it."""
 FOLDS, SEED = 5, 0
-LEAST_ROWS = 10
-"""With fewer rows on either side nothing is said: by chance a column tells so few."""
+MIN_ROWS = 10
+"""Least rows on each side for an AUROC: of fewer, a column can separate the sides by chance."""
 BINS = 8
-"""Bins of equal size into which a number is cut to see whether it tells the target other than by being high or low."""
-CLEARER = 0.05
-"""By so much greater must the AUROC of the bins be to be given in place of that of the number."""
+"""Bins of equal size of a number, which show whether it predicts the target other than by being high or low."""
+MIN_GAIN = 0.05
+"""Least gain in AUROC by bins, from which on it replaces the AUROC of the number."""
 MIXED = "mixed"
-"""Direction of a number that tells the target, and not by being high or low."""
+"""Direction of a number that predicts the target other than by being high or low."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Cue:
     scores: Mapping[int, Float[np.ndarray, " n"]]
 
     def expand_to_all(self, rows: Int[np.ndarray, " m"], images: int) -> Cue:
-        """Return the cue of some of so many images as one of all."""
+        """Return the cue of some images (`rows`) with scores for all images, NaN for the others."""
         scores = {code: np.full(images, np.nan) for code in self.scores}
         for code, score in self.scores.items():
             scores[code][rows] = score
@@ -51,7 +54,7 @@ class Cue:
 
 
 OF_COLUMNS = ("factor", "column")
-"""Kinds of cues that are a column of the table, which says more to a reader than what its images look like."""
+"""Kinds of cues that are a column of the table, which readers understand more easily than properties of images."""
 
 
 def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
@@ -72,8 +75,8 @@ def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
         yield _factor_cue(kind, factor, table)
         values = table.columns[factor.name]
         is_present = (values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))).astype(np.float64)
-        if LEAST_ROWS <= is_present.sum() <= len(is_present) - LEAST_ROWS:
-            yield cue_of("filled", factor.name, table, dict.fromkeys(codes(table), is_present), None)
+        if MIN_ROWS <= is_present.sum() <= len(is_present) - MIN_ROWS:
+            yield cue_of("filled", factor.name, table, dict.fromkeys(compared_classes(table), is_present), None)
 
 
 def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
@@ -81,18 +84,18 @@ def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
     for size in (0, 1):
         # A check of few images is strong by its class, and predicts little; the reason of its images says so.
         strong = [row for row in rows if row["strong"] and (row["of"] == LARGE) == size]
-        if strong := [row for row in strong if row["kind"] != "check" or row["low"] > CLEAR]:
+        if strong := [row for row in strong if row["kind"] != "check" or row["low"] > CAUTION_AUROC]:
             columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
             fields: dict[str, Field] = {key: tuple(str(row[of]) for row in strong) for key, of in columns.items()}
             yield Reason.of(Code.PLAIN_SIGHT, **fields, **({"size": size} if size else {}))
 
 
-# One row: a score per image against the target.
+# AUROC of a score per image for a class of the target.
 
 
 @dataclass(frozen=True)
 class _AurocOfScore:
-    """How well a score tells a class from the others."""
+    """AUROC of a score for a class against the others, with its 95% interval and the direction of the score."""
 
     value: float
     low: float
@@ -102,26 +105,30 @@ class _AurocOfScore:
 
 def _auroc_with_interval(
     score: Float[np.ndarray, " n"],
-    of: Bool[np.ndarray, " n"],
+    positive: Bool[np.ndarray, " n"],
     patient: Int[np.ndarray, " n"],
     fold: Int[np.ndarray, " n"] | None,
     spread: float = 1.0,
 ) -> _AurocOfScore:
-    """The AUROC with its 95% interval over patients (DeLong's components, summed by patient).
+    """Compute an AUROC with its 95% interval over patients (DeLong's components, summed by patient).
 
-    fold: that a score was fitted for: images are compared within a fold. None for a score as it is, which is taken
-    whichever way it points.
-    spread: factor of the standard error.
+    Args:
+        score: A score per image.
+        positive: Whether an image is of the class.
+        patient: Codes of patients.
+        fold: Fold for which a score was fitted: images are compared within a fold. None for a score that was not
+            fitted, which is turned so that its AUROC is at least 0.5.
+        spread: Factor of the standard error.
     """
-    answer = of.astype(np.int64)
+    answer = positive.astype(np.int64)
     right, opposite = placements(score, answer, fold)
-    value = float(right[of].sum() / opposite[of].sum())
+    value = float(right[positive].sum() / opposite[positive].sum())
     error = sum_by_patient(auroc_influence(right, opposite, answer), patient).standard_error
     direction = ""
     if fold is None:
         direction = "higher" if value >= 0.5 else "lower"
         value = max(value, 1 - value)
-    least = min(len(np.unique(patient[side])) for side in (of, ~of))
+    least = min(len(np.unique(patient[side])) for side in (positive, ~positive))
     return _AurocOfScore(value, *auroc_interval(value, spread * error, least), direction)
 
 
@@ -141,33 +148,39 @@ def cue_of(
     fold: np.ndarray | None,
     spread: float = 1.0,
 ) -> Cue:
-    """scores: class code -> a number per row, NaN where there is none. Of several classes the best predicted one.
+    """Return the cue of scores, with the AUROC for the class that they predict best.
 
-    fold and spread: see `_auroc_with_interval`.
+    Args:
+        kind: Kind of the cue, see the table `shortcuts`.
+        name: Name of the cue.
+        table: The images.
+        scores: Class code -> a number per row, NaN where there is none.
+        fold: See `_auroc_with_interval`.
+        spread: See `_auroc_with_interval`.
     """
-    best, of, images, patients = None, "", 0, 0
+    best, class_name, images, patients = None, "", 0, 0
     for code, score in scores.items():
         present = np.isfinite(score)
         positive = table.target[present] == code
-        if min(positive.sum(), (~positive).sum()) < LEAST_ROWS:
+        if min(positive.sum(), (~positive).sum()) < MIN_ROWS:
             continue
         auroc = _auroc_with_interval(
             score[present], positive, table.patient[present], None if fold is None else fold[present], spread
         )
         if best is None or auroc.value > best.value:
-            best, of = auroc, table.classes[code]
+            best, class_name = auroc, table.classes[code]
             images, patients = int(present.sum()), len(np.unique(table.patient[present]))
-    reason = "" if best else str(Reason.of(Code.FEW_VALUES, least=LEAST_ROWS))
+    reason = "" if best else str(Reason.of(Code.FEW_VALUES, least=MIN_ROWS))
     best = best or _AurocOfScore(np.nan, np.nan, np.nan)
     row = {
         "name": name,
         "kind": kind,
-        "of": of,
+        "of": class_name,
         "value": best.value,
         "low": best.low,
         "high": best.high,
         "direction": best.direction,
-        "strong": best.low > CLEAR,
+        "strong": best.low > CAUTION_AUROC,
         "images": images,
         "patients": patients,
         "reason": reason,
@@ -176,33 +189,34 @@ def cue_of(
 
 
 def number_cue(kind: str, name: str, values: Float[np.ndarray, " n"], table: FactorTable) -> Cue:
-    """The number as it is, or cut into bins where those tell the target more clearly.
+    """Return the cue of a number as it is, or in bins where these predict the target more clearly.
 
-    A number may be high for two classes and low for a third, or tell positives by middle values. A bin's score is the
-    share of the class among patients of the other folds, so that a number that tells nothing gains nothing by it.
+    A number may be high for two classes and low for a third, or positives may have middle values. The score of a bin is
+    the share of the class among patients of the other folds, so that a number without information gains nothing.
     """
-    plain = cue_of(kind, name, table, dict.fromkeys(codes(table), values), None)
+    raw = cue_of(kind, name, table, dict.fromkeys(compared_classes(table), values), None)
     present = np.isfinite(values)
     if len(np.unique(values[present])) <= 2:
-        return plain
+        return raw
 
     def bins(fitted: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         edges = np.unique(np.quantile(values[fitted], np.arange(1, BINS) / BINS))
         return np.searchsorted(edges, values, side="right")
 
     binned = level_cue(kind, name, table, present, bins)
-    better = binned.row["value"] > plain.row["value"] + CLEARER
-    return replace(binned, row={**binned.row, "direction": MIXED}) if better else plain
+    is_clearer = binned.row["value"] > raw.row["value"] + MIN_GAIN
+    return replace(binned, row={**binned.row, "direction": MIXED}) if is_clearer else raw
 
 
-def codes(table: FactorTable) -> Sequence[int]:
-    """The classes that are compared with the others: the last of two, each of several."""
+def compared_classes(table: FactorTable) -> Sequence[int]:
+    """Return the codes of the classes that are compared with the others: the last of two, each of several."""
     return (1,) if len(table.classes) == 2 else range(len(table.classes))
 
 
 def _factor_cue(kind: str, factor: Factor, table: FactorTable) -> Cue:
-    """Numbers, ordered levels and two levels as they are; several levels by the share of the class among patients of
-    the other folds that have the level.
+    """Return the cue of a factor: numbers, ordered levels and two levels as they are.
+
+    The score of one of several unordered levels is the share of the class among patients of the other folds with it.
     """
     if factor.kind != "categorical" or len(factor.levels) in (0, 2):  # a blank column has no levels
         values = table.columns[factor.name].astype(np.float64)
@@ -219,9 +233,17 @@ def level_cue(
     present: Bool[np.ndarray, " n"],
     levels: Callable[[Bool[np.ndarray, " n"]], Int[np.ndarray, " n"]],
 ) -> Cue:
-    """levels: the level of every row, given the rows that it may be fitted to."""
+    """Return the cue of levels, whose score is the share of the class among patients of the other folds.
+
+    Args:
+        kind: Kind of the cue.
+        name: Name of the cue.
+        table: The images.
+        present: Whether a row has a value.
+        levels: Returns the level of every row, fitted to some of the rows.
+    """
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    scores = {code: np.full(len(present), np.nan) for code in codes(table)}
+    scores = {code: np.full(len(present), np.nan) for code in compared_classes(table)}
     for part in np.unique(fold):
         fitted, tested = present & (fold != part), present & (fold == part)
         if fitted.any() and tested.any():
@@ -232,9 +254,9 @@ def level_cue(
 
 
 def _shares(
-    level: Int[np.ndarray, " m"], of: Bool[np.ndarray, " m"], levels_wanted: Int[np.ndarray, " n"]
+    level: Int[np.ndarray, " m"], positive: Bool[np.ndarray, " m"], levels_of_tested: Int[np.ndarray, " n"]
 ) -> Float[np.ndarray, " n"]:
-    """The share of the class in each level that is asked; of a level that is not there, in all."""
-    size = int(max(level.max(), levels_wanted.max())) + 1
-    counts, sums = np.bincount(level, minlength=size), np.bincount(level, weights=of, minlength=size)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), of.mean())[levels_wanted]
+    """Return the share of the class in each of `levels_of_tested`; in a level without rows, the share in all."""
+    size = int(max(level.max(), levels_of_tested.max())) + 1
+    counts, sums = np.bincount(level, minlength=size), np.bincount(level, weights=positive, minlength=size)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), positive.mean())[levels_of_tested]

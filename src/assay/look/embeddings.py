@@ -38,8 +38,8 @@ from assay.look.checks import (
     place_names,
     robust_deviations,
 )
-from assay.look.cues import CLEAR, FOLDS, SEED, auroc_interval, codes, cue_of
-from assay.probes.decodability import DecodingTask, Score, Space, score_spaces, tasks_of
+from assay.look.cues import CAUTION_AUROC, FOLDS, SEED, auroc_interval, compared_classes, cue_of
+from assay.probes.decodability import DecodingScore, DecodingTask, FeatureSpace, decoding_tasks, score_spaces
 from assay.spec.data import name_of_target
 from assay.spec.schema import DataSpec
 from assay.stats.format import join_words
@@ -49,11 +49,11 @@ from assay.stats.ridge import cross_validated_predictions
 from assay.store.files import Row, read_parquet
 
 ODD = "odd-embedding"
-SPREAD = math.sqrt(1 + FOLDS / (FOLDS - 1))
+ERROR_FACTOR = math.sqrt(1 + FOLDS / (FOLDS - 1))
 """Factor of the standard error of an AUROC of decoders of other folds (Nadeau and Bengio, 2003): these share patients,
 so that scores of different patients move together. Without it, 95% intervals held 0.82 to 0.90 of truths."""
 LIBRARIES = ("timm:", "hf:")
-"""How the names of encoders begin."""
+"""Prefixes of the names of encoders."""
 
 
 # Read embeddings.
@@ -112,9 +112,9 @@ def read_embeddings(
     notes = require_matched(matches, rows.name, unmatched=unmatched, classes=classes, lines=rows.lines)
     features = np.full((len(names), rows.features.shape[1]), np.nan)
     features[list(matches.pairs)] = rows.features[list(matches.pairs.values())]
-    wrong = [at for at in matches.pairs if not np.isfinite(features[at]).all()]
-    if wrong or not features.shape[1]:
-        text = f"a cell of {names[wrong[0]]} is not a number" if wrong else "no column of numbers"
+    invalid_rows = [at for at in matches.pairs if not np.isfinite(features[at]).all()]
+    if invalid_rows or not features.shape[1]:
+        text = f"a cell of {names[invalid_rows[0]]} is not a number" if invalid_rows else "no column of numbers"
         raise DataError(f"{rows.name}: {text}; expected {column} and columns of numbers")
     if not is_varying(features[list(matches.pairs)]).any():
         raise DataError(f"{rows.name}: no column differs between images")
@@ -159,8 +159,9 @@ def _feature_columns(names: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
 
     A class among the features would make any decoder perfect.
     """
-    usual = {*TARGETS, *SCORES, *SPLITS} - ({"y"} if "x" in names else set[str]())  # x and y are a plane of features
-    others = [name for name in names if called_patient(name) or name.casefold() in usual]
+    x_and_y = {"y"} if "x" in names else set[str]()  # a plane of features
+    names_of_others = {*TARGETS, *SCORES, *SPLITS} - x_and_y
+    others = [name for name in names if called_patient(name) or name.casefold() in names_of_others]
     return [name for name in names if name not in others], tuple(others)
 
 
@@ -181,9 +182,9 @@ def _rows_of_frame(frame: pd.DataFrame, column: str, name: str = "embeddings") -
 
 def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:
     """Return rows of an NPZ file with `ids` and `features`, or of an NPY file whose names another file has."""
-    wanted = "expected arrays `ids` and `features`"
+    expected = "expected arrays `ids` and `features`"
     if path.suffix.lower() == ".npy":
-        wanted = "expected an array with a row for each image"
+        expected = "expected an array with a row for each image"
         if ids is None:
             raise SpecError(
                 f"{path.name} has no names of images: give {key_text('--ids', 'FILE')} with one a line, in "
@@ -196,10 +197,10 @@ def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:
         features = np.asarray(loaded if ids is not None else loaded["features"], dtype=np.float64)
         names = _names_of_rows(ids) if ids is not None else [str(name) for name in loaded["ids"].tolist()]
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path.name} cannot be read: {wanted} ({error})") from error
+        raise DataError(f"{path.name} cannot be read: {expected} ({error})") from error
     if features.ndim != 2 or len(features) != len(names):
         shape = " x ".join(map(str, features.shape))
-        raise DataError(f"{path.name} has {shape} numbers, and there are {len(names):,} names: {wanted}")
+        raise DataError(f"{path.name} has {shape} numbers, and there are {len(names):,} names: {expected}")
     return NamedRows(path.name, names, features)
 
 
@@ -221,9 +222,9 @@ def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) 
     features, table = embeddings.features[rows], checks.dataset.table
     part = table.take(rows)
     decoded = list(_decoded_rows(part, _decodable_columns(spec, table, rows), features, checks, spec))
-    alike, odd, away, reasons = _unusual(part, features)
+    near_copies, odd, deviations, reasons = _find_unusual(part, features)
     copies = [set(cluster.tolist()) for cluster in (*checks.clusters, *checks.suspected)]
-    clusters = [rows[cluster] for cluster in alike]
+    clusters = [rows[cluster] for cluster in near_copies]
     clusters = [cluster for cluster in clusters if not any(copy >= set(cluster.tolist()) for copy in copies)]
     issues = [
         row
@@ -240,9 +241,9 @@ def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) 
                 **place_names(table),
             )
         )
-    outliers = {ODD: (rows[odd], away)} if len(odd) else {}
+    outliers = {ODD: (rows[odd], deviations)} if len(odd) else {}
     if len(odd):
-        issues += _issues(table, ODD, rows[odd], away)
+        issues += _issues(table, ODD, rows[odd], deviations)
         reasons.append(
             Reason.of(
                 Code.ODD_IMAGES, count=len(odd), kind=ODD, rows=image_numbers(table, rows[odd]), **place_names(table)
@@ -253,7 +254,7 @@ def with_embeddings(checks: DataChecks, spec: DataSpec, embeddings: Embeddings) 
         odd={**checks.odd, **outliers},
         alike=clusters,
         issues=[*checks.issues, *issues],
-        reasons=[*checks.reasons, *reasons, *_encoded(decoded)],
+        reasons=[*checks.reasons, *reasons, *_encoding_caution(decoded)],
     )
     return checks, decoded
 
@@ -287,9 +288,9 @@ def _decoded_rows(
     yield {"name": target, "kind": "target", "source": "embeddings", **{key: probe[key] for key in keys}}
     for cue in checks.shortcuts[:1]:
         yield {"name": target, "kind": "cue", "source": cue["name"], **{key: cue[key] for key in keys}}
-    tasks = tasks_of(columns, FOLDS, within_class=True)
+    tasks = decoding_tasks(columns, FOLDS, within_class=True)
     fold = folds_by_patient(columns.patient, FOLDS, SEED)
-    scores = score_spaces([Space("", "", features)], tasks, fold, columns.patient, SEED)
+    scores = score_spaces([FeatureSpace("", "", features)], tasks, fold, columns.patient, SEED)
     for task in tasks:
         yield {
             "name": task.factor,
@@ -302,26 +303,28 @@ def _decoded_rows(
 
 def _probe(table: FactorTable, features: Float[np.ndarray, "n d"]) -> Row:
     """Return a row of `SHORTCUTS` of a ridge regression on other patients, for the class that it predicts best."""
-    wanted = np.stack([table.target == code for code in codes(table)], axis=1)
-    least = min(len(np.unique(table.patient[side])) for of_class in wanted.T for side in (of_class, ~of_class))
+    member = np.stack([table.target == code for code in compared_classes(table)], axis=1)
+    least = min(len(np.unique(table.patient[side])) for of_class in member.T for side in (of_class, ~of_class))
     if least < FOLDS:
-        few = cue_of("probe", "embeddings", table, {}, None).row
-        return {**few, "reason": str(Reason.of(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
+        empty = cue_of("probe", "embeddings", table, {}, None).row
+        return {**empty, "reason": str(Reason.of(Code.FEW_OF_CLASS, patients=least, least=FOLDS))}
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    scores = cross_validated_predictions(features, wanted.astype(np.float64), fold)
-    return cue_of("probe", "embeddings", table, dict(zip(codes(table), scores.T, strict=True)), fold, SPREAD).row
+    scores = cross_validated_predictions(features, member.astype(np.float64), fold)
+    return cue_of(
+        "probe", "embeddings", table, dict(zip(compared_classes(table), scores.T, strict=True)), fold, ERROR_FACTOR
+    ).row
 
 
-def _score_cells(task: DecodingTask, score: Score, patient: Int[np.ndarray, " n"]) -> Mapping[str, Any]:
+def _score_cells(task: DecodingTask, score: DecodingScore, patient: Int[np.ndarray, " n"]) -> Mapping[str, Any]:
     low = high = float("nan")
     if not score.reason:
         sides = [
             patient[question.rows][side]
-            for question in task.questions
+            for question in task.targets
             for positive in question.positive.T
             for side in (positive, ~positive)
         ]
-        low, high = auroc_interval(score.value, SPREAD * score.error, min(len(np.unique(side)) for side in sides))
+        low, high = auroc_interval(score.value, ERROR_FACTOR * score.error, min(len(np.unique(side)) for side in sides))
     return {
         "value": score.value,
         "low": low,
@@ -332,30 +335,31 @@ def _score_cells(task: DecodingTask, score: Score, patient: Int[np.ndarray, " n"
     }
 
 
-def _unusual(
+def _find_unusual(
     table: FactorTable, features: Float[np.ndarray, "n d"]
 ) -> tuple[list[Cluster], Cluster, Float[np.ndarray, " m"], list[Reason]]:
     """Return images alike as clusters, odd ones, the worst first, how far these are, and why there was no search."""
-    nothing = np.empty(0, dtype=np.int64)
-    most = int(np.unique(table.patient, return_counts=True)[1].max()) if len(table) else 0
-    if len(table) - most < 2 * NEIGHBORS:
-        few = Reason.of(Code.EMBEDDINGS_FEW, images=len(table) - most, least=2 * NEIGHBORS)
-        return [], nothing, nothing.astype(np.float64), [few]
+    none = np.empty(0, dtype=np.int64)
+    most_of_patient = int(np.unique(table.patient, return_counts=True)[1].max()) if len(table) else 0
+    if len(table) - most_of_patient < 2 * NEIGHBORS:
+        reason = Reason.of(Code.EMBEDDINGS_FEW, images=len(table) - most_of_patient, least=2 * NEIGHBORS)
+        return [], none, none.astype(np.float64), [reason]
     distances, positions = nearest_rows(features, table.patient)
     copies: Bool[np.ndarray, " n"] = is_near_copy(distances)
     pairs = [NearPair(at, int(positions[at, 0]), 1.0) for at in np.flatnonzero(copies).tolist()]
     linked = merge_patients(np.arange(len(table)), pairs)
     groups = [np.flatnonzero(linked == first) for first in np.unique(linked[copies])]
-    away = robust_deviations(np.log(np.maximum(distances[:, -1], np.finfo(np.float64).tiny)))
-    odd = np.flatnonzero(away >= FARS["outlying"])
-    odd = odd[np.argsort(-away[odd], kind="stable")]
-    return sorted(groups, key=len, reverse=True), odd, away[odd], []
+    deviations = robust_deviations(np.log(np.maximum(distances[:, -1], np.finfo(np.float64).tiny)))
+    odd = np.flatnonzero(deviations >= FARS["outlying"])
+    odd = odd[np.argsort(-deviations[odd], kind="stable")]
+    return sorted(groups, key=len, reverse=True), odd, deviations[odd], []
 
 
-def _encoded(decoded: Sequence[Row]) -> Iterator[Reason]:
+def _encoding_caution(decoded: Sequence[Row]) -> Iterator[Reason]:
     """Yield the caution on columns that embeddings clearly encode, the clearest first."""
     clear = sorted(
-        (row for row in decoded if row["kind"] == "column" and row["low"] > CLEAR), key=lambda row: -row["value"]
+        (row for row in decoded if row["kind"] == "column" and row["low"] > CAUTION_AUROC),
+        key=lambda row: -row["value"],
     )
     if clear:
         columns = {"names": "name", "kinds": "kind", "values": "value", "lows": "low", "highs": "high"}

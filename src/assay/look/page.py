@@ -10,9 +10,9 @@ from PIL import ImageOps
 from assay.core.reasons import Code, parse_reason
 from assay.look.harms import look_harms
 from assay.look.words import (
+    EMBEDDING_METHODS,
     LABELS,
     METHODS,
-    OF_EMBEDDINGS,
     SUSPECT_KINDS,
     best_cue,
     cue_advice,
@@ -36,15 +36,16 @@ from assay.report.account import (
 from assay.report.block import Block, Query, Section
 from assay.report.context import PageContext, PageDefinition
 from assay.report.data_blocks import CUES, ISSUES
-from assay.report.images import COLUMNS, GAP, sheet_images, thumbnail
+from assay.report.images import sheet_images, thumbnail
 from assay.report.sentences.reasons import cue_words, reason_words
 from assay.stats.findings import parse_finding
 from assay.stats.format import count, in_words, number
 from assay.stats.rows import Row, json_object, numeric
 from assay.store.data_tables import LARGE
+from assay.store.schema import SHEET_COLUMNS, SHEET_GAP
 
-MOST_CHIPS = 4
-MOST_CUES = 6
+MAX_CHIPS = 4
+MAX_CUES = 6
 """Cues in the chart of the first screen."""
 
 
@@ -64,15 +65,15 @@ DECODED = Block(
 def look_account(context: PageContext) -> PageText:
     """Return the words on a look."""
     facts, findings = context.facts, list(map(parse_finding, context.tables["findings"]))
-    who = f"{facts['patients']} patients" if context.interval_unit == "patients" else "patients not named"
+    patients = f"{facts['patients']} patients" if context.interval_unit == "patients" else "patients not named"
     target = f'"{in_words(facts["target"])}"'
     return PageText(
         name=facts["data"],
         question=f"What do {facts['images']} images reveal about {target} without a network?",
-        meta=f"{facts['images']} images, {who}, target {target}, examined at {facts['examined at']}",
+        meta=f"{facts['images']} images, {patients}, target {target}, examined at {facts['examined at']}",
         verdict=look_verdict(context),
         opening=FirstScreen(
-            tuple(_check_chips(context)[:MOST_CHIPS]),
+            tuple(_check_chips(context)[:MAX_CHIPS]),
             (),
             tuple(suspects(context)),
             (),
@@ -83,7 +84,7 @@ def look_account(context: PageContext) -> PageText:
         ),
         doubts=tuple(map(caution_sentence, findings)),
         limits=("what a network would learn", "whether labels are right"),
-        methods=(*METHODS, *(OF_EMBEDDINGS if context.tables["decoded"] else ())),
+        methods=(*METHODS, *(EMBEDDING_METHODS if context.tables["decoded"] else ())),
         planned=True,
     )
 
@@ -101,22 +102,24 @@ def suspects(context: PageContext) -> Iterator[ConditionPictures]:
     for row in context.tables["pictures"]:
         facts, kind = json_object(row["facts"]), row["kind"]
         rows = facts["rows"]
-        columns = len(rows) // 2 if kind in ("copies", "cue") else min(len(rows), COLUMNS)
+        columns = len(rows) // 2 if kind in ("copies", "cue") else min(len(rows), SHEET_COLUMNS)
         what = {"copies": "copy", "masks": "mask", "cue": "cue"}.get(kind) or facts["kind"].replace("-", " ")
         images = sheet_images(context.root, row, len(rows), columns)
         # A copy follows the file that it is a copy of; a gray frame is cut off.
         order = sorted(range(len(rows)), key=lambda at: at % columns) if kind == "copies" else range(len(rows))
-        bare = [not on for on in facts["framed"]] * 2 if kind == "copies" else [False] * len(rows)
+        is_uncropped = [not on for on in facts["framed"]] * 2 if kind == "copies" else [False] * len(rows)
         word = facts.get("word", "row")
         sides = ["most", "least"] if kind == "cue" else [what]
         names = [name for name in sides for _ in range(len(rows) // len(sides))]
         classes = facts.get("classes") or [""] * len(rows)
-        heads = [f"{name}, {of}" if of else name for name, of in zip(names, classes, strict=True)]
+        labels = [f"{name}, {of}" if of else name for name, of in zip(names, classes, strict=True)]
         pictures = [
-            ConditionPictures(f"{name}, {word} {number_of:,}", (thumbnail(ImageOps.crop(image, GAP * cut), what),))
-            for name, number_of, image, cut in zip(heads, rows, images, bare, strict=True)
+            ConditionPictures(
+                f"{name}, {word} {number_of:,}", (thumbnail(ImageOps.crop(image, SHEET_GAP * cut), what),)
+            )
+            for name, number_of, image, cut in zip(labels, rows, images, is_uncropped, strict=True)
         ]
-        yield from (pictures[at] for at in order)
+        yield from (pictures[i] for i in order)
 
 
 def look_tiles(context: PageContext) -> Iterator[KeyFigure]:
@@ -136,15 +139,15 @@ def look_tiles(context: PageContext) -> Iterator[KeyFigure]:
         value = number(numeric(row, "value"))
         yield KeyFigure("Linear probe", value, look_interval(row), f"AUROC of embeddings for {in_words(row['name'])}")
     for name, kinds in SUSPECT_KINDS.items():
-        number_found = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
+        suspect_count = len({row["row"] for row in tables["issues"] if row["kind"] in kinds})
         if name == LABELS and unjudged:
             yield KeyFigure(name, "not judged", of=why_unjudged(unjudged[0]))
             continue
         yield KeyFigure(
             name,
-            f"{number_found:,}",
-            of=count(number_found, "file" if name == "Copies" else "image").partition(" ")[2],
-            light="warn" if number_found else "",
+            f"{suspect_count:,}",
+            of=count(suspect_count, "file" if name == "Copies" else "image").partition(" ")[2],
+            light="warn" if suspect_count else "",
         )
 
 
@@ -178,7 +181,7 @@ def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
     shared = (
         " Patients who share a picture count as one." if any(row["kind"] == "copy" for row in tables["issues"]) else ""
     )
-    cues, most = look_cues(tables), Query(max_rows=MOST_CUES)
+    cues, most = look_cues(tables), Query(max_rows=MAX_CUES)
     return replace(cues, id="best-cues", title="Best simple cues", note=f"AUROC.{shared}", query=most)
 
 

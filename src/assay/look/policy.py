@@ -1,4 +1,7 @@
-"""Policies of a look: issues that are forbidden, and the greatest AUROC of a simple cue."""
+"""Policies of a look: which issues are forbidden, and the greatest AUROC that a simple cue may have.
+
+A policy is a YAML file of the user; it is compared with the tables of a look.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,13 @@ from assay.store.files import Row
 CUE = "cue"
 
 
-def broken(path: Path, issues: Sequence[Row], shortcuts: Sequence[Row]) -> list[str]:
-    """Return a sentence for everything that breaks a policy: `forbid: [copy, blank]`, `require: {cue: 0.8}`.
+def policy_violations(path: Path, issues: Sequence[Row], shortcuts: Sequence[Row]) -> list[str]:
+    """Return a sentence per violation of a policy such as `forbid: [copy, blank]`, `require: {cue: 0.8}`.
+
+    Args:
+        path: The policy.
+        issues: Rows of the table `issues`.
+        shortcuts: Rows of the table `shortcuts`.
 
     Raises:
         SpecError: The policy cannot be read, or a rule is unknown.
@@ -29,10 +37,10 @@ def broken(path: Path, issues: Sequence[Row], shortcuts: Sequence[Row]) -> list[
             f"{path.name}: expected forbid: a list of {', '.join(ISSUE_KINDS)}, and require: {{{CUE}: 0.8}}"
         )
     counts = {kind: sum(row["kind"] == kind for row in issues) for kind in forbidden}
-    excesses = [f"{count} x {kind}, which is forbidden" for kind, count in counts.items() if count]
+    forbidden_found = [f"{count} x {kind}, which is forbidden" for kind, count in counts.items() if count]
     limit = float(required.get(CUE, 1.0))
     return [
-        *excesses,
+        *forbidden_found,
         *(
             f"{row['name']}: AUROC {row['value']:.3f}, over {limit:g}"
             for row in shortcuts

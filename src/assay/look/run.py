@@ -1,4 +1,4 @@
-"""Look at images before any network: copies, predictors of the target, odd images and groups too small to test."""
+"""Run a look: read images, check them without a network, and write the tables of the run folder."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from assay.look.embeddings import Embeddings
 
 
-OF_CUE = 6
-"""Images with most, and with least, of a cue that are drawn."""
+IMAGES_PER_END = 6
+"""Number of images with most of a cue that are drawn, and of images with least of it."""
 
 
 def look(request: LookRequest, on_progress: ProgressCallback = no_progress) -> Path:
@@ -56,24 +56,24 @@ def look(request: LookRequest, on_progress: ProgressCallback = no_progress) -> P
         SpecError: No column is surely the target, or one is missing.
         DataError: No image can be read.
     """
-    read = data_of(request.data, **request.named)
+    named_data = data_of(request.data, **request.named)
     # Where masks decide, no column of the target holds others against it.
-    factors = {"factors": read.others} if read.of_masks and "factors" not in read.data else {}
-    images = {**read.data, **factors, "size": request.size}
+    factors = {"factors": named_data.others} if named_data.of_masks and "factors" not in named_data.data else {}
+    images = {**named_data.data, **factors, "size": request.size}
     images |= {"links": "follow"} if request.follow_links else {}
-    listed = parse_request(images, {"all": {}}, ("performance",)).data
-    spec, unknown = without_unknown(listed)
-    out = request.out or result_folder("looks", read.name)
+    with_unknown = parse_request(images, {"all": {}}, ("performance",)).data
+    spec, unknown_rows = without_unknown(with_unknown)
+    out = request.out or result_folder("looks", named_data.name)
     dataset = load_dataset(
         spec, ArrayCache(default_cache_root(), on_progress), skip_bad_rows=True, keep_copies=True, alike=True
     )
-    dataset = replace(dataset, card=replace(dataset.card, left_out=(*unknown, *dataset.card.left_out)))
+    dataset = replace(dataset, card=replace(dataset.card, left_out=(*unknown_rows, *dataset.card.left_out)))
     embeddings = None
     if request.embeddings is not None:
         from assay.look.embeddings import read_embeddings  # most looks have none
 
         embeddings = read_embeddings(request.embeddings, request.ids, spec, dataset, request.unmatched)
-    run = LookRun(request.without_data("data", "embeddings"), spec, listed, dataset, embeddings)
+    run = LookRun(request.without_data("data", "embeddings"), spec, with_unknown, dataset, embeddings)
     carry_out(run, out, InProcess())
     return out
 
@@ -85,7 +85,7 @@ class LookRun(RunSteps):
     Attributes:
         request: What was asked.
         spec: The images.
-        listed: The images, with those whose class usually means that it is not known.
+        listed: The images, with those whose class has a name that usually means unknown.
         dataset: The images as they were read.
         embeddings: Their embeddings; None without.
     """
@@ -114,7 +114,7 @@ class LookRun(RunSteps):
             from assay.look.embeddings import with_embeddings
 
             checks, decoded = with_embeddings(checks, self.spec, embeddings)
-        gallery = PictureWriter(folder.root / "pictures", self.dataset.scale, name_of_target(self.spec))
+        writer = PictureWriter(folder.root / "pictures", self.dataset.scale, name_of_target(self.spec))
         names, places = names_of(self.listed), self.dataset.table.places
         rows_left_out = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*checks.issues, *(issue("left-out", at) for at in rows_left_out)]
@@ -153,29 +153,29 @@ class LookRun(RunSteps):
             "decoded": decoded,
             "issues": issues,
             "pictures": [
-                *checks.pictures(gallery),
-                *cue_pictures(self.dataset, checks.cues, gallery, self.request.size),
-                *gallery.draw_mask_outlines(self.dataset),
+                *checks.pictures(writer),
+                *cue_pictures(self.dataset, checks.cues, writer, self.request.size),
+                *writer.draw_mask_outlines(self.dataset),
             ],
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
 
 
-def cue_pictures(dataset: Dataset, cues: Sequence[Cue], gallery: PictureWriter, size: int) -> Iterator[Row]:
+def cue_pictures(dataset: Dataset, cues: Sequence[Cue], writer: PictureWriter, size: int) -> Iterator[Row]:
     """Draw the images with most and with least of the strongest property that counts pixels, if it is a caution.
 
     Args:
         dataset: The images.
         cues: What may predict the target.
-        gallery: Where it is drawn.
+        writer: Where it is drawn.
         size: Longer side at which files are examined.
     """
     strong = [cue for cue in cues if cue.row["strong"] and cue.row["kind"] == "image" and cue.row["name"] in COUNTED]
     for cue in sorted(strong, key=lambda cue: -cue.row["value"])[:1]:
         name, scores = str(cue.row["name"]), measure_images(dataset, size)
         order = scores.rows[np.argsort(-scores.properties[name], kind="stable")]
-        rows = np.concatenate([order[:OF_CUE], order[-OF_CUE:]])
-        yield gallery.draw_cue(dataset, rows.tolist(), counted_pixels(dataset, rows, name, size), name)
+        rows = np.concatenate([order[:IMAGES_PER_END], order[-IMAGES_PER_END:]])
+        yield writer.draw_cue(dataset, rows.tolist(), counted_pixels(dataset, rows, name, size), name)
 
 
 def _sides_examined(dataset: Dataset, size: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from assay.core.reasons import NO_REASON, Code, Reason
-from assay.look.cues import CLEAR
+from assay.look.cues import CAUTION_AUROC
 from assay.look.harms import look_harms
 from assay.report.context import PageContext
 from assay.report.sentences.cues import may_be_no_shortcut
@@ -38,7 +38,7 @@ METHODS = (
     "robust standard deviations or more from the median: of brightness, sharpness, or the correlation with the tenth "
     "most similar thumbnail (6); or have 2.5 times the 90th percentile of thin bright marks such as letters.",
 )
-OF_EMBEDDINGS = (
+EMBEDDING_METHODS = (
     "Embeddings are standardized. Ridge regressions predict the target and each column from them in other patients; "
     "columns are predicted within each class, so that the target does not explain them, and levels and classes "
     "averaged. What embeddings encode need not be used by a classifier. Embeddings are nearly the same if the "
@@ -52,16 +52,16 @@ def grid_title(context: PageContext) -> str:
     """Return the title of the pictures: of suspects, of masks, or of the images with most and least of a cue."""
     cue = next((json_object(row["facts"])["cue"] for row in context.tables["pictures"] if row["kind"] == "cue"), "")
     best = best_cue(context)
-    which = "the" if best is not None and (best["kind"], best["name"]) == ("image", cue) else "another"
+    article = "the" if best is not None and (best["kind"], best["name"]) == ("image", cue) else "another"
     if context.tables["issues"]:
-        return f"Suspect images{f', and those with most and least of {which} cue ({cue})' if cue else ''}"
-    return f"Images with most and least of {which} cue: {cue}, outlined" if cue else "Images"
+        return f"Suspect images{f', and those with most and least of {article} cue ({cue})' if cue else ''}"
+    return f"Images with most and least of {article} cue: {cue}, outlined" if cue else "Images"
 
 
 def best_cue(context: PageContext) -> Row | None:
     """Return the strongest cue, which the page names first: of the target, or else of lesion area; None without one."""
     strong = [row for row in context.tables["shortcuts"] if row["strong"]]
-    strong = [row for row in strong if row["kind"] != "check" or numeric(row, "low") > CLEAR]
+    strong = [row for row in strong if row["kind"] != "check" or numeric(row, "low") > CAUTION_AUROC]
     return min(strong, key=lambda row: row["of"] == LARGE, default=None)
 
 
@@ -73,25 +73,25 @@ def cue_advice(context: PageContext) -> str:
 
 def look_step(context: PageContext) -> str:
     """Return the next step after the most harmful finding, and suspected labels, as a command."""
-    grave, init = _gravest(context), context.facts["next study"]
+    finding, init = _gravest(context), context.facts["next study"]
     listed = f"{context.folder_for_commands}/issues.csv"
-    copies = grave is not None and not grave.reason.first(Code.PARTS_SHARED)
+    copies = finding is not None and not finding.reason.first(Code.PARTS_SHARED)
     labels = sum(row["kind"] in SUSPECT_KINDS[LABELS] for row in context.tables["issues"])
-    named = "" if copies else f" ({listed} names them)"
-    check = f"check {count(labels, 'suspected label')}{named}, " if labels else ""
-    again = f"{check}then look again: {context.facts['look again']}"
-    if grave and not copies:
-        return f"Next: put all images of a patient or picture into one part, {again}"
-    if grave:
-        return f"Next: keep one copy of each picture, or give its copies one patient ({listed} names them), {again}"
+    where = "" if copies else f" ({listed} names them)"
+    check = f"check {count(labels, 'suspected label')}{where}, " if labels else ""
+    step = f"{check}then look again: {context.facts['look again']}"
+    if finding and not copies:
+        return f"Next: put all images of a patient or picture into one part, {step}"
+    if finding:
+        return f"Next: keep one copy of each picture, or give its copies one patient ({listed} names them), {step}"
     strong = best_cue(context)
-    aim = "what a network learns from these images"
+    goal = "what a network learns from these images"
     # No network is compared with a column that may be its target.
     if strong is not None and not (strong["kind"] in ("column", "factor") and cue_advice(context)):
-        named = cue_words(strong["kind"], strong["name"])
-        aim = f"whether a network does better than {'this cue' if strong['kind'] in ('check', 'filled') else named}"
+        where = cue_words(strong["kind"], strong["name"])
+        goal = f"whether a network does better than {'this cue' if strong['kind'] in ('check', 'filled') else where}"
     first = f"{check}then " if check else ""
-    return f"Next: {first}audit your model, if you have one ({context.facts['next audit']}), or see {aim}: {init}"
+    return f"Next: {first}audit your model, if you have one ({context.facts['next audit']}), or see {goal}: {init}"
 
 
 def why_unjudged(reason: Reason) -> str:
@@ -123,13 +123,13 @@ def decoded_lines(rows: Sequence[Row]) -> Iterator[str]:
 
 def look_verdict(context: PageContext) -> str:
     """Return the gravest finding in the images and the best cue in one or two sentences."""
-    grave = _gravest(context)
-    first = [f"{sentence_case(chip_words(grave.reason) or reason_words(grave.reason))}."] if grave else []
+    finding = _gravest(context)
+    first = [f"{sentence_case(chip_words(finding.reason) or reason_words(finding.reason))}."] if finding else []
     best = best_cue(context)
     cue = "No simple cue clearly predicts the target."
     untested = [row for row in context.tables["shortcuts"] if math.isnan(numeric(row, "value"))]
     if best is not None:
-        words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best, context)}"
+        words = f"{cue_words(best['kind'], best['name'])} predicts {predicted_words(best, context)}"
         cue = f"Without a network, {words}: AUROC {number(numeric(best, 'value'))}."
     elif untested and len(untested) == len(context.tables["shortcuts"]):
         cue = f"No simple cue could be tested: {reason_words(untested[0]['reason'])}."
@@ -143,7 +143,7 @@ def _gravest(context: PageContext) -> Finding | None:
     return parse_finding(rows[invalid[0].row]) if invalid else None
 
 
-def of_words(cue: Row, context: PageContext) -> str:
+def predicted_words(cue: Row, context: PageContext) -> str:
     """Return what a cue predicts: the target, one of several classes, or the lesion's area."""
     if cue["of"] == LARGE:
         return "lesion area"

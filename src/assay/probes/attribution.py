@@ -1,4 +1,7 @@
-"""Measure the position of heat maps: on the lesion or elsewhere. Marked regions are attended, not necessarily used."""
+"""Measure whether heat maps lie on lesions. A region that a map marks is attended, not necessarily used.
+
+Explainers compute the maps from a network; lesions come from the masks or boxes of an environment.
+"""
 
 from __future__ import annotations
 
@@ -30,80 +33,84 @@ from assay.probes.faithfulness import (
     check_methods,
     erasures,
     lesion_effects,
-    of_maps,
-    without,
+    map_measurements,
+    undefined_at,
     without_lesions,
 )
 from assay.probes.lesion_maps import MEASURES, choose_images, lesions_of
-from assay.probes.probe import Reading, Request, Scope, source_of
-from assay.probes.reader import evaluating
+from assay.probes.probe import Reading, Request, Scope, environment_named
+from assay.probes.reader import eval_mode
 from assay.shifts.environment import Environment, Scene
 from assay.spec.grid import label
 
-_mapped = partial(Measure, probe="attribution", needs=("factor",), environment=NEUTRAL, low=0.0, high=1.0)
-_localized = partial(
-    _mapped, unit="share", direction="higher", chance="the lesions' share of the image", reference="Arras et al. 2022"
+_map_measure = partial(Measure, probe="attribution", needs=("factor",), environment=NEUTRAL, low=0.0, high=1.0)
+_localization_measure = partial(
+    _map_measure,
+    unit="share",
+    direction="higher",
+    chance="the lesions' share of the image",
+    reference="Arras et al. 2022",
 )
-_checked = partial(_mapped, low=-1.0, reference="Adebayo et al. 2018")
-_removed = partial(Measure, probe="attribution", environment=NEUTRAL, unit=WITHIN_CLASS, chance=0.0)
+_sanity_measure = partial(_map_measure, low=-1.0, reference="Adebayo et al. 2018")
+_removal_measure = partial(Measure, probe="attribution", environment=NEUTRAL, unit=WITHIN_CLASS, chance=0.0)
 
 register_measures(
-    _localized(
+    _localization_measure(
         "mass-accuracy",
         meaning="share of a heat map's sum that is on the lesion",
         axis="part of the map that lies on the lesion",
     ),
-    _localized("rank-accuracy", meaning="share of a heat map's greatest pixels that are on the lesion"),
-    _localized(
+    _localization_measure("rank-accuracy", meaning="share of a heat map's greatest pixels that are on the lesion"),
+    _localization_measure(
         "pointing-game",
         meaning="share of heat maps whose greatest pixel is on the lesion",
         reference="Zhang et al. 2018",
     ),
-    _localized(
+    _localization_measure(
         "pixel-average-precision",
         meaning="average precision of a heat map for the lesion's pixels",
         display="average precision of pixels",
         reference="",
     ),
-    _mapped(
+    _map_measure(
         "removal-agreement",
         meaning="correlation over images of the lesion's effect and the map's share on it",
         low=-1.0,
         chance=0.0,
     ),
-    _checked("sanity-rank-correlation", meaning="rank correlation of a heat map with that of redrawn weights"),
-    _checked(
+    _sanity_measure("sanity-rank-correlation", meaning="rank correlation of a heat map with that of redrawn weights"),
+    _sanity_measure(
         "sanity-ssim", meaning="structural similarity of a heat map with that of redrawn weights", display="sanity SSIM"
     ),
-    _mapped(
+    _map_measure(
         "attributed-effect",
         meaning="sum of a heat map over the lesion, of additive explainers",
         unit=WITHIN_CLASS,
         low=-math.inf,
         high=math.inf,
     ),
-    _removed(
+    _removal_measure(
         "lesion-effect",
         meaning="log-odds lost when an image is drawn without its lesions",
         axis="fall of the logit without the lesions, in within-class sd",
     ),
-    _removed(
+    _removal_measure(
         "lesion-effect-small-over-large",
         meaning="lesion effect of small lesions less that of large ones, in images with both",
         display="lesion effect, small less large",
     ),
-    _removed(
+    _removal_measure(
         "erasure-effect",
         meaning="log-odds lost when a lesion is painted over",
         chance="mean when as much is painted over elsewhere",
     ),
-    _removed(
+    _removal_measure(
         "erasure-effect-over-elsewhere",
         meaning="erasure effect less that of as many pixels elsewhere",
         display="erasure effect over elsewhere",
         axis="fall of the logit over that elsewhere, in within-class sd",
     ),
-    _removed(
+    _removal_measure(
         "erasure-effect-small-over-large",
         meaning="erasure effect of small lesions less that of large ones, in images with both",
         display="erasure effect, small less large",
@@ -119,23 +126,23 @@ register_measures(
     ),
 )
 
-OF_EXPLAINERS = (*MEASURES, AGREEMENT, RANK, STRUCTURE)
-"""Measures of every explainer."""
+EXPLAINER_MEASURES = (*MEASURES, AGREEMENT, RANK, STRUCTURE)
+"""Measures of each explainer."""
 CENTER = "center-prior"
-"""The name of a map that says: in the middle."""
+"""Name of a reference map that marks the middle of every image."""
 
 
-USUAL: tuple[Mapping[str, Any], ...] = ({"gradient": {}}, {"input-x-gradient": {}})
+DEFAULT_EXPLAINERS: tuple[Mapping[str, Any], ...] = ({"gradient": {}}, {"input-x-gradient": {}})
 
 
-def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+def require_unique_explainers(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
     """Return the explainers.
 
     Raises:
         ValueError: One of them is repeated.
     """
-    if twice := [label(explainer) for i, explainer in enumerate(explainers) if explainer in explainers[:i]]:
-        raise ValueError(f"'{twice[0]}' is named twice: name each explainer once")
+    if repeated := [label(explainer) for i, explainer in enumerate(explainers) if explainer in explainers[:i]]:
+        raise ValueError(f"'{repeated[0]}' is named twice: name each explainer once")
     return explainers
 
 
@@ -186,8 +193,8 @@ class Attribution:
             tuple[Mapping[str, Any], ...],
             Role("components", "explainer"),
             Field(min_length=1, description="methods with their arguments, such as {gradient: {}}"),
-            AfterValidator(each_once),
-        ] = USUAL,
+            AfterValidator(require_unique_explainers),
+        ] = DEFAULT_EXPLAINERS,
         images: Annotated[
             int, Field(ge=1, le=65536, description="images with a lesion that are explained, at most")
         ] = 128,
@@ -221,7 +228,7 @@ class Attribution:
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """Return the images with a lesion, as they are and without; and the neutral images, which give the unit."""
+        """Return the images with a lesion, as they are and without it, and the neutral images, which give the unit."""
         chosen = choose_images(self.environment_of(scene), self.images)
         if chosen is None:
             return ()
@@ -230,42 +237,48 @@ class Attribution:
         return needed if isinstance(lesion_free, Reason) else (*needed, Request(lesion_free))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Loss of the answers without the lesion, the center prior, then each explainer."""
+        """Return effects of removing the lesion, then scores of the center prior and of each explainer."""
         environment = self.environment_of(scene)
-        place = Measurement("", 0.0, environment=environment.name)
+        template = Measurement("", 0.0, environment=environment.name)
         chosen = choose_images(environment, self.images)
         if chosen is None:
             code = Code.NO_MASKS if lesions_of(environment) is None else Code.NO_SHOWN_LESION
-            return self._undefined_rows(Reason.of(code), place)
+            return self._undefined_rows(Reason.of(code), template)
         maps = reading.read(chosen.environment).maps  # of pixels; they are summarized only where there are masks
-        if maps or (chosen.environment.masks is None and _gives_maps(reading.model, chosen.environment)):
-            return self._undefined_rows(Reason.of(Code.PIXEL_LOGITS), place)
-        with evaluating(reading.model.network):
-            return self._measure_maps(MapReferences.of(reading, scene, chosen), chosen.areas(), place)
+        if maps or (chosen.environment.masks is None and _returns_maps(reading.model, chosen.environment)):
+            return self._undefined_rows(Reason.of(Code.PIXEL_LOGITS), template)
+        with eval_mode(reading.model.network):
+            return self._measure_maps(MapReferences.of(reading, scene, chosen), chosen.areas(), template)
 
     def _measure_maps(
-        self, readings: MapReferences, sizes: Mapping[str, float], place: Measurement
+        self, references: MapReferences, sizes: Mapping[str, float], template: Measurement
     ) -> list[Measurement]:
-        rows = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
-        rows += erasures(readings.parts, readings.subject, readings.sample, readings.deviation, place)
-        rows += lesion_effects(readings, place)
-        rows += of_maps(center_prior(readings.sample.lesion.shape), readings, replace(place, factor=CENTER))
-        refused = {name: explainer.refusal(readings.subject) for name, explainer in self.methods.items()}
-        able = {name: explainer for name, explainer in self.methods.items() if not refused[name]}
-        few = readings.sample.first(self.sanity_images)
-        by_explainer, first = dict[str, list[Measurement]](), dict[str, np.ndarray]()
-        for name, explainer in able.items():
-            maps = readings.sample.maps(explainer, readings.subject)
-            here = replace(place, factor=name)
-            by_explainer[name] = of_maps(maps, readings, here) + (
-                attributed_effect(maps, readings, here) if explainer.additive else []
+        rows = [
+            replace(template, measure="lesion-pixels", level=size, value=area, unit="px")
+            for size, area in sizes.items()
+        ]
+        rows += erasures(references.subsets, references.subject, references.sample, references.deviation, template)
+        rows += lesion_effects(references, template)
+        rows += map_measurements(
+            center_prior(references.sample.lesion.shape), references, replace(template, factor=CENTER)
+        )
+        refusals = {name: explainer.refusal(references.subject) for name, explainer in self.methods.items()}
+        supported = {name: explainer for name, explainer in self.methods.items() if not refusals[name]}
+        sanity_sample = references.sample.first(self.sanity_images)
+        by_explainer, first_maps = dict[str, list[Measurement]](), dict[str, np.ndarray]()
+        for name, explainer in supported.items():
+            maps = references.sample.maps(explainer, references.subject)
+            template_of_explainer = replace(template, factor=name)
+            by_explainer[name] = map_measurements(maps, references, template_of_explainer) + (
+                attributed_effect(maps, references, template_of_explainer) if explainer.additive else []
             )
-            first[name] = maps[: len(few)].copy()
-        sanity = check_methods(readings.subject, able, first, few, place)
-        for name, refusal in refused.items():
+            first_maps[name] = maps[: len(sanity_sample)].copy()
+        sanity = check_methods(references.subject, supported, first_maps, sanity_sample, template)
+        for name, refusal in refusals.items():
             if refusal:
                 rows += [
-                    without(replace(place, factor=name), measure, reason_in_words(refusal)) for measure in OF_EXPLAINERS
+                    undefined_at(replace(template, factor=name), measure, reason_in_words(refusal))
+                    for measure in EXPLAINER_MEASURES
                 ]
             else:
                 rows += [*add_remark(by_explainer[name], sanity[name].remark), *sanity[name].rows]
@@ -273,19 +286,19 @@ class Attribution:
 
     def environment_of(self, scene: Scene) -> Environment:
         """Return the environment whose images are explained."""
-        return source_of(scene, self.environment)
+        return environment_named(scene, self.environment)
 
-    def _undefined_rows(self, reason: Reason, place: Measurement) -> list[Measurement]:
+    def _undefined_rows(self, reason: Reason, template: Measurement) -> list[Measurement]:
         rows = [
-            without(replace(place, factor=name), measure, reason)
+            undefined_at(replace(template, factor=name), measure, reason)
             for name in (CENTER, *self.methods)
             for measure in MEASURES
         ]
-        return [without(place, EFFECT, reason), without(place, ERASED, reason), *rows]
+        return [undefined_at(template, EFFECT, reason), undefined_at(template, ERASED, reason), *rows]
 
 
-def _gives_maps(model: Model, environment: Environment) -> bool:
-    """Return whether a network gives logits of pixels."""
-    with evaluating(model.network), torch.inference_mode():
+def _returns_maps(model: Model, environment: Environment) -> bool:
+    """Return whether a network returns logits of pixels."""
+    with eval_mode(model.network), torch.inference_mode():
         output: object = model.network(environment.images.read(np.arange(1)).to(model.device))
     return isinstance(output, torch.Tensor) and output.ndim > 2

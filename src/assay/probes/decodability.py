@@ -1,4 +1,7 @@
-"""Decode factors from layers with ridge regression and controls."""
+"""Decode factors from layers by ridge regression, with references: untrained network, permuted values, pixels.
+
+Factors come from an environment's table, layers from the activations of a model.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from assay.core.seeds import folds_by_patient, generator
 from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import Images
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Scope, with_untrained
+from assay.probes.probe import Reading, Request, Scope, requests_with_untrained
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import average_ranks, is_varying, placements
@@ -52,45 +55,47 @@ register_measures(
     ),
 )
 
-# Yes-or-no questions about a factor, which make factors of any kind comparable.
+# Targets of decoders: yes-or-no questions about a factor, which make factors of any kind comparable.
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderTarget:
-    """Some rows of an environment, the decoder's target there, and its criterion.
+    """Target of a decoder on some rows of an environment.
 
     Attributes:
-        rows: Positions [m].
-        wanted: Float [m, c].
-        positive: Booleans [m, c], the yes-or-no question of each column.
+        rows: Positions of the rows [m].
+        values: Values that the decoder is fitted to, as floats [m, c].
+        positive: The answers of the yes-or-no question of each column, by which AUROC is computed, as booleans [m, c].
     """
 
     rows: np.ndarray
-    wanted: np.ndarray
+    values: np.ndarray
     positive: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class DecodingTask:
-    """A factor with its questions: one over all rows, or one per class.
+    """A factor with its targets: one over all rows, or one per class.
 
     Attributes:
-        reason: Why there is no question.
-        missing: Rows without a value, which are in no question.
+        factor: Name of the factor.
+        targets: Targets; empty where it cannot be decoded.
+        missing: Number of rows without a value, which are in no target.
+        reason: Why there is no target.
     """
 
     factor: str
-    questions: tuple[DecoderTarget, ...]
+    targets: tuple[DecoderTarget, ...]
     missing: int = 0
     reason: Reason = NO_REASON
 
     @property
     def rows(self) -> np.ndarray:
-        """The rows of all questions, one after another; no row is in two."""
-        return np.concatenate([question.rows for question in self.questions] or [np.empty(0, dtype=np.int64)])
+        """The rows of all targets, concatenated; no row is in two targets."""
+        return np.concatenate([question.rows for question in self.targets] or [np.empty(0, dtype=np.int64)])
 
 
-def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[DecodingTask]:
+def decoding_tasks(table: FactorTable, folds: int, within_class: bool) -> list[DecodingTask]:
     """Return one task per factor of the table, in its order.
 
     Args:
@@ -112,54 +117,54 @@ def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) ->
     if patients < folds:
         few = Reason.of(Code.FEW_PATIENTS, patients=patients, folds=folds)
         return DecodingTask(factor.name, (), missing=missing, reason=few)
-    question = _question(factor, values, present, table.patient, folds)
-    if question is None:
-        constant = Reason.of(Code.CONSTANT_FACTOR, folds=folds)
-        return DecodingTask(factor.name, (), missing=missing, reason=constant)
+    target = _decoder_target(factor, values, present, table.patient, folds)
+    if target is None:
+        reason_constant = Reason.of(Code.CONSTANT_FACTOR, folds=folds)
+        return DecodingTask(factor.name, (), missing=missing, reason=reason_constant)
     if not within_class:
-        return DecodingTask(factor.name, (question,), missing=missing)
-    within = tuple(_targets_by_class(table, factor, values, present, folds))
-    reason = NO_REASON if within else Reason.of(Code.CONSTANT_WITHIN_CLASS, folds=folds)
-    return DecodingTask(factor.name, within, missing=missing, reason=reason)
+        return DecodingTask(factor.name, (target,), missing=missing)
+    targets = tuple(_targets_by_class(table, factor, values, present, folds))
+    reason = NO_REASON if targets else Reason.of(Code.CONSTANT_WITHIN_CLASS, folds=folds)
+    return DecodingTask(factor.name, targets, missing=missing, reason=reason)
 
 
 def _targets_by_class(
     table: FactorTable, factor: Factor, values: np.ndarray, present: np.ndarray, folds: int
 ) -> Iterator[DecoderTarget]:
     for label in np.unique(table.target[present]):
-        question = _question(factor, values, present[table.target[present] == label], table.patient, folds)
-        if question is not None:
-            yield question
+        target = _decoder_target(factor, values, present[table.target[present] == label], table.patient, folds)
+        if target is not None:
+            yield target
 
 
-def _question(
+def _decoder_target(
     factor: Factor, values: np.ndarray, rows: np.ndarray, patient: np.ndarray, folds: int
 ) -> DecoderTarget | None:
-    """Return the questions of a factor on these rows, None when they do not tell any rows apart.
+    """Return the target of a factor on these rows; None where fewer than `folds` patients are on a side.
 
-    Categorical: is it this level, for each level that at least `folds` patients have, as 0 and 1; two levels make one
-    question. Any other: is it above the cut that halves the rows best, fitted to mid-ranks, so that the unit and any
-    monotone change of it are of no account.
+    Of a categorical factor there is a column per level that at least `folds` patients have: 1 for the level, else 0.
+    Two levels make one column. Of any other factor the column is whether a value is above the threshold that halves
+    the rows best. The decoder is fitted to mid-ranks, so that a monotone change of the values changes nothing.
     """
     if factor.kind == "categorical":
-        positive = _levels(values[rows], patient[rows], folds)
-        wanted = positive.astype(np.float64)
+        positive = _level_indicators(values[rows], patient[rows], folds)
+        values_to_fit = positive.astype(np.float64)
     else:
-        positive = (values[rows] > _halving_cut(values[rows]))[:, None]
-        wanted = (average_ranks(values[rows]) / len(rows))[:, None]
-    both = [_patients(patient[rows], side) >= folds for column in positive.T for side in (column, ~column)]
-    return DecoderTarget(rows, wanted, positive) if both and all(both) else None
+        positive = (values[rows] > _halving_threshold(values[rows]))[:, None]
+        values_to_fit = (average_ranks(values[rows]) / len(rows))[:, None]
+    has_both_sides = [_patients(patient[rows], side) >= folds for column in positive.T for side in (column, ~column)]
+    return DecoderTarget(rows, values_to_fit, positive) if has_both_sides and all(has_both_sides) else None
 
 
-def _levels(values: np.ndarray, patient: np.ndarray, folds: int) -> np.ndarray:
-    """Indicators [m, levels] of those levels that enough patients have; of two levels the second alone."""
+def _level_indicators(values: np.ndarray, patient: np.ndarray, folds: int) -> np.ndarray:
+    """Return indicators [m, levels] of the levels that enough patients have; of two levels only the second."""
     levels = [code for code in np.unique(values) if _patients(patient, values == code) >= folds]
     if len(levels) < 2:
         return np.zeros((len(values), 0), dtype=bool)
     return np.stack([values == code for code in (levels[1:] if len(levels) == 2 else levels)], axis=1)
 
 
-def _halving_cut(values: np.ndarray) -> float:
+def _halving_threshold(values: np.ndarray) -> float:
     """Return the value above which the share of rows is nearest to one half."""
     levels, counts = np.unique(values, return_counts=True)
     above = 1 - np.cumsum(counts) / len(values)
@@ -170,17 +175,20 @@ def _patients(patient: np.ndarray, rows: np.ndarray) -> int:
     return len(np.unique(patient[rows]))
 
 
-# How well questions about factors are answered by linear decoders of several representations.
+# AUROC of linear decoders on several representations.
 
 SHUFFLED = "shuffled"
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
-    """One representation of n images: `group` says of which network, `layer` which of its layers.
+class FeatureSpace:
+    """One representation of n images.
 
     Attributes:
-        also_shuffled: Whether the factors' values are decoded from it permuted as well, under the group `shuffled`.
+        group: Network that it is of: trained, untrained, or pixels for none.
+        layer: Name of the layer; empty for pixels.
+        features: A row per image.
+        also_shuffled: Whether permuted values of factors are decoded from it too, under the group `shuffled`.
     """
 
     group: str
@@ -190,13 +198,13 @@ class Space:
 
     @property
     def constant(self) -> bool:
-        """Whether no feature tells two images apart."""
+        """Whether every feature has one value for all images."""
         return not is_varying(self.features).any()
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """A task's mean AUROC from a representation with its error over patients, or why there is none."""
+class DecodingScore:
+    """Mean AUROC of a task's targets from a representation, with its error over patients, or the reason for none."""
 
     group: str
     layer: str
@@ -207,86 +215,88 @@ class Score:
 
 
 _Answered = tuple[float, np.ndarray]
-"""One question's AUROC, NaN where no fold holds both sides, and each row's contribution to it."""
+"""AUROC of one target, NaN where no fold has both sides, and the influence of each row on it."""
 
 
 def score_spaces(
-    spaces: Sequence[Space], tasks: Sequence[DecodingTask], fold: np.ndarray, patient: np.ndarray, seed: int
-) -> dict[str, list[Score]]:
-    """By factor, a score from every space, and then the shuffled ones. Questions over the same rows share decoders."""
-    shares: dict[bytes, list[DecoderTarget]] = {}
-    for question in (question for task in tasks for question in task.questions):
-        shares.setdefault(question.rows.tobytes(), []).append(question)
+    spaces: Sequence[FeatureSpace], tasks: Sequence[DecodingTask], fold: np.ndarray, patient: np.ndarray, seed: int
+) -> dict[str, list[DecodingScore]]:
+    """Return factor -> a score per space, then those of permuted values. Targets on the same rows share decoders."""
+    targets_by_rows: dict[bytes, list[DecoderTarget]] = {}
+    for target in (target for task in tasks for target in task.targets):
+        targets_by_rows.setdefault(target.rows.tobytes(), []).append(target)
     places = [(space, space.group) for space in spaces]
     places += [(space, SHUFFLED) for space in spaces if space.also_shuffled]
-    answers: dict[int, list[_Answered]] = {}
-    for questions in shares.values():
-        pairs = [_answer(space, questions, fold, seed) for space in spaces]
-        by_place = [straight for straight, _ in pairs] + [shuffled for _, shuffled in pairs if shuffled]
-        answers |= {id(question): [some[i] for some in by_place] for i, question in enumerate(questions)}
+    scores: dict[int, list[_Answered]] = {}
+    for targets in targets_by_rows.values():
+        pairs = [_score_targets(space, targets, fold, seed) for space in spaces]
+        by_place = [plain for plain, _ in pairs] + [shuffled for _, shuffled in pairs if shuffled]
+        scores |= {id(target): [scores_of_place[i] for scores_of_place in by_place] for i, target in enumerate(targets)}
     return {
         task.factor: [
-            _combine(space, group, task, [answers[id(question)][i] for question in task.questions], patient)
+            _combine(space, group, task, [scores[id(target)][i] for target in task.targets], patient)
             for i, (space, group) in enumerate(places)
         ]
         for task in tasks
     }
 
 
-def _answer(
-    space: Space, questions: list[DecoderTarget], fold: np.ndarray, seed: int
+def _score_targets(
+    space: FeatureSpace, targets: list[DecoderTarget], fold: np.ndarray, seed: int
 ) -> tuple[list[_Answered], list[_Answered]]:
-    """How well each of these questions over the same rows is answered, as it is and (if wanted) shuffled."""
-    rows = questions[0].rows
-    wanted = np.concatenate([q.wanted for q in questions], axis=1)
-    positive = np.concatenate([q.positive for q in questions], axis=1)
+    """Return the scores of targets on the same rows, and those of permuted values, empty unless requested."""
+    rows = targets[0].rows
+    values = np.concatenate([target.values for target in targets], axis=1)
+    positive = np.concatenate([target.positive for target in targets], axis=1)
     if space.also_shuffled:
         order = generator(seed, "decodability-shuffle", len(rows)).permutation(len(rows))
-        wanted, positive = (np.concatenate([x, x[order]], axis=1) for x in (wanted, positive))
-    predictions = cross_validated_predictions(space.features[rows], wanted, fold[rows])
-    widths = [q.wanted.shape[1] for q in questions]
+        values, positive = (np.concatenate([x, x[order]], axis=1) for x in (values, positive))
+    predictions = cross_validated_predictions(space.features[rows], values, fold[rows])
+    widths = [target.values.shape[1] for target in targets]
     edges = np.cumsum([0, *widths, *widths] if space.also_shuffled else [0, *widths])
-    answers = [_mean_auroc(predictions[:, a:b], positive[:, a:b], fold[rows]) for a, b in pairwise(edges)]
-    return answers[: len(questions)], answers[len(questions) :]
+    scores = [_mean_auroc(predictions[:, a:b], positive[:, a:b], fold[rows]) for a, b in pairwise(edges)]
+    return scores[: len(targets)], scores[len(targets) :]
 
 
 def _mean_auroc(
     predictions: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray
 ) -> _Answered:
-    """Return the mean over a question's columns of the AUROC, pairs of rows being compared within a fold only."""
+    """Return the mean AUROC over a target's columns, with pairs of rows compared within a fold only."""
     values: list[float] = []
     contribution = np.zeros(len(fold))
-    for column, answer in zip(predictions.T, positive.T.astype(np.int64), strict=True):
-        right, opposite = placements(column, answer, fold)
-        pairs = opposite[answer == 1].sum()
+    for column, is_positive in zip(predictions.T, positive.T.astype(np.int64), strict=True):
+        right, opposite = placements(column, is_positive, fold)
+        pairs = opposite[is_positive == 1].sum()
         if pairs == 0:
             return float("nan"), contribution
-        values.append(float(right[answer == 1].sum() / pairs))
-        contribution += auroc_influence(right, opposite, answer) / positive.shape[1]
+        values.append(float(right[is_positive == 1].sum() / pairs))
+        contribution += auroc_influence(right, opposite, is_positive) / positive.shape[1]
     return float(np.mean(values)), contribution
 
 
-def _combine(space: Space, group: str, task: DecodingTask, answers: list[_Answered], patient: np.ndarray) -> Score:
-    """Return the mean over a task's questions."""
-    nothing = float("nan")
-    if not task.questions:
-        return Score(group, space.layer, nothing, reason=task.reason)
+def _combine(
+    space: FeatureSpace, group: str, task: DecodingTask, scores: list[_Answered], patient: np.ndarray
+) -> DecodingScore:
+    """Return the mean over a task's targets."""
+    undefined_value = float("nan")
+    if not task.targets:
+        return DecodingScore(group, space.layer, undefined_value, reason=task.reason)
     if space.constant:
-        return Score(group, space.layer, nothing, reason=Reason.of(Code.CONSTANT_LAYER))
-    value = float(np.mean([auroc for auroc, _ in answers]))
+        return DecodingScore(group, space.layer, undefined_value, reason=Reason.of(Code.CONSTANT_LAYER))
+    value = float(np.mean([auroc for auroc, _ in scores]))
     if np.isnan(value):
-        return Score(group, space.layer, nothing, reason=Reason.of(Code.NO_FOLD_WITH_BOTH_SIDES))
-    contribution = np.concatenate([moved / len(answers) for _, moved in answers])
-    clustered_auroc = sum_by_patient(contribution, patient[task.rows])
-    return Score(group, space.layer, value, clustered_auroc.standard_error, clustered_auroc)
+        return DecodingScore(group, space.layer, undefined_value, reason=Reason.of(Code.NO_FOLD_WITH_BOTH_SIDES))
+    contribution = np.concatenate([influence / len(scores) for _, influence in scores])
+    contributions = sum_by_patient(contribution, patient[task.rows])
+    return DecodingScore(group, space.layer, value, contributions.standard_error, contributions)
 
 
 # Factors that a linear decoder can read from each layer of a model.
 
 TRAINED, UNTRAINED, PIXELS = "trained", "untrained", "pixels"
 INDEPENDENT = "independent"
-SIDE = 8
-"""Raw pixels are averaged to this many squares a side, the reference without a network."""
+PIXEL_GRID = 8
+"""Squares per side to which pixels are averaged as the reference without a network."""
 
 
 @component(
@@ -346,7 +356,7 @@ class Decodability:
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """One environment, all layers, of the trained and the untrained network."""
-        return with_untrained(model, self._environment(scene))
+        return requests_with_untrained(model, self._environment(scene))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """By factor, then by representation."""
@@ -355,7 +365,7 @@ class Decodability:
             return [undefined("decodability", Code.NO_LAYERS, environment=environment.name)]
         table = environment.table
         within_class = not (self.environment == INDEPENDENT and scene.has_phantom)
-        tasks = tasks_of(table, self.folds, within_class)
+        tasks = decoding_tasks(table, self.folds, within_class)
         fold = folds_by_patient(table.patient, self.folds, model.seed)
         scores = score_spaces(_spaces(reading, environment), tasks, fold, table.patient, model.seed)
         measurements: list[Measurement] = []
@@ -368,26 +378,26 @@ class Decodability:
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
 
 
-def low_resolution(images: Images, batch: int = 256) -> Float[np.ndarray, "n d"]:
+def mean_pixels(images: Images, batch: int = 256) -> Float[np.ndarray, "n d"]:
     """Return every image averaged to 8 x 8 squares per channel, as a vector."""
     parts: list[np.ndarray] = []
     for start in range(0, len(images), batch):
         pixels = images.read(np.arange(start, min(start + batch, len(images))))
-        parts.append(torch.nn.functional.adaptive_avg_pool2d(pixels, SIDE).flatten(1).numpy())
+        parts.append(torch.nn.functional.adaptive_avg_pool2d(pixels, PIXEL_GRID).flatten(1).numpy())
     return np.concatenate(parts)
 
 
-def _spaces(reading: Reading, environment: Environment) -> list[Space]:
+def _spaces(reading: Reading, environment: Environment) -> list[FeatureSpace]:
     model = reading.model
     trained = reading.read(environment).activations
-    spaces = [Space(TRAINED, layer, trained[layer], also_shuffled=True) for layer in model.layers]
+    spaces = [FeatureSpace(TRAINED, layer, trained[layer], also_shuffled=True) for layer in model.layers]
     if model.untrained is not None:
-        blank = reading.read(environment, untrained=True).activations
-        spaces += [Space(UNTRAINED, layer, blank[layer]) for layer in model.layers]
-    return [*spaces, Space(PIXELS, "", low_resolution(environment.images))]
+        untrained = reading.read(environment, untrained=True).activations
+        spaces += [FeatureSpace(UNTRAINED, layer, untrained[layer]) for layer in model.layers]
+    return [*spaces, FeatureSpace(PIXELS, "", mean_pixels(environment.images))]
 
 
-def _measurement(task: DecodingTask, score: Score, environment: Environment, within_class: bool) -> Measurement:
+def _measurement(task: DecodingTask, score: DecodingScore, environment: Environment, within_class: bool) -> Measurement:
     return Measurement(
         "decodability",
         score.value,
@@ -406,7 +416,7 @@ def _measurement(task: DecodingTask, score: Score, environment: Environment, wit
 
 
 def _missing(task: DecodingTask, environment: Environment) -> list[Measurement]:
-    """How many images had no value of the factor, where any."""
+    """Return the number of images without a value of the factor; nothing where all have one."""
     if not task.missing:
         return []
     count, n = float(task.missing), len(environment)

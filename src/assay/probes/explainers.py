@@ -1,4 +1,7 @@
-"""Explainers: what one is given and returns, and those of the gradient by the pixels."""
+"""The protocol of explainers, and the explainers that use the gradient with respect to the pixels.
+
+An explainer gets a network and a batch of images, and returns a heat map per image.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ HeatMaps = Float[Tensor, "b h w"]
 
 
 class ExplainerError(AssayError):
-    """A network that cannot be explained at all, or not as asked."""
+    """A network that cannot be explained, or not by the requested explainer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleCall:
-    """A module that ran in a pass: its dotted name, itself, and the shape of its output."""
+    """A call of a module in a forward pass: its dotted name, the module, and the shape of its output."""
 
     name: str
     module: nn.Module
@@ -42,7 +45,8 @@ class ExplainedNetwork:
     """A network as explainers see it, in eval mode; the explained quantity is the log-odds of one class of each image.
 
     Attributes:
-        steps: The modules that gave a tensor, in the order in which they ended (parts before their containers).
+        network: The network.
+        steps: Calls of modules that returned a tensor, in the order in which they ended (parts before containers).
 
     Examples:
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False))
@@ -61,14 +65,14 @@ class ExplainedNetwork:
         """Run the network once on some images to see its steps."""
         steps: list[ModuleCall] = []
 
-        def seen(name: str) -> Hook:
+        def recorder(name: str) -> Hook:
             def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
                 if isinstance(output, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]
                     steps.append(ModuleCall(name, module, tuple(output.shape)))
 
             return hook
 
-        with hooks((module, seen(name)) for name, module in named_layers(network) if name), torch.no_grad():
+        with forward_hooks((module, recorder(name)) for name, module in named_layers(network) if name), torch.no_grad():
             network(images)
         return cls(network, tuple(steps))
 
@@ -105,16 +109,16 @@ class Explainer(Protocol):
         """Why the method cannot explain this network, and alternatives; empty if it can."""
         ...
 
-    def explain(self, subject: ExplainedNetwork, images: Pixels, own: Classes) -> HeatMaps:
-        """Return a heat map in the size of each image, for its class `own`, independent of the rest of the batch."""
+    def explain(self, subject: ExplainedNetwork, images: Pixels, labels: Classes) -> HeatMaps:
+        """Return a heat map in the size of each image, for its class, independent of the rest of the batch."""
         ...
 
 
 class GenericExplainer:
-    """Base of explainers that explain every network."""
+    """Base class of explainers that can explain every network."""
 
     def refusal(self, subject: ExplainedNetwork) -> str:
-        """It explains every network."""
+        """Return an empty text: every network can be explained."""
         return ""
 
 
@@ -137,18 +141,18 @@ def class_log_odds(logits: Tensor, label: Int[Tensor, " b"]) -> Float[Tensor, " 
     return logits[chosen] - logits.masked_fill(chosen, -torch.inf).logsumexp(dim=1)
 
 
-def slopes(
+def input_gradients(
     subject: ExplainedNetwork, images: Float[Tensor, "b c h w"], labels: Int[Tensor, " b"]
 ) -> Float[Tensor, "b c h w"]:
-    """Return the gradient of each image's log-odds by its pixels. Gradients of weights are not made."""
+    """Return the gradient of each image's log-odds with respect to its pixels, without gradients of weights."""
     pixels = images.detach().clone().requires_grad_()
     with torch.enable_grad():
         return gradient(subject.score(pixels.clone(), labels), pixels)  # a first step may work in place
 
 
 @contextmanager
-def hooks(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
-    """Forward hooks that are gone afterward, whatever happens."""
+def forward_hooks(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
+    """Register forward hooks, and remove them afterward, whatever happens."""
     with ExitStack() as stack:
         for module, hook in pairs:
             handle: RemovableHandle = module.register_forward_hook(hook)
@@ -156,15 +160,15 @@ def hooks(pairs: Iterable[tuple[nn.Module, Hook]]) -> Generator[None]:
         yield
 
 
-def gradient(score: Float[Tensor, " b"], by: Tensor) -> Tensor:
-    """Of each image's score by a tensor; zero where it does not depend on it: that is an answer, not an error."""
+def gradient(score: Float[Tensor, " b"], inputs: Tensor) -> Tensor:
+    """Return the gradient of scores with respect to a tensor; zeros where they do not depend on it."""
     if not score.requires_grad:
-        return torch.zeros_like(by)
-    (gradients,) = torch.autograd.grad(score.sum(), by, allow_unused=True, materialize_grads=True)
+        return torch.zeros_like(inputs)
+    (gradients,) = torch.autograd.grad(score.sum(), inputs, allow_unused=True, materialize_grads=True)
     return gradients
 
 
-# Explainers made of the gradient by the pixels.
+# Explainers that use the gradient with respect to the pixels.
 
 
 @component("explainer", "gradient", summary="size of the gradient by the pixels (Simonyan et al. 2014)")
@@ -183,9 +187,9 @@ class Gradient(GenericExplainer):
 
     additive: ClassVar[bool] = False
 
-    def explain(self, subject: ExplainedNetwork, images: Pixels, own: Classes) -> HeatMaps:
+    def explain(self, subject: ExplainedNetwork, images: Pixels, labels: Classes) -> HeatMaps:
         """See `Explainer`."""
-        return slopes(subject, images, own).abs().amax(dim=1)
+        return input_gradients(subject, images, labels).abs().amax(dim=1)
 
 
 @component("explainer", "input-x-gradient", summary="pixel times gradient (Shrikumar et al. 2016)")
@@ -206,6 +210,6 @@ class InputXGradient(GenericExplainer):
 
     additive: ClassVar[bool] = True
 
-    def explain(self, subject: ExplainedNetwork, images: Pixels, own: Classes) -> HeatMaps:
+    def explain(self, subject: ExplainedNetwork, images: Pixels, labels: Classes) -> HeatMaps:
         """See `Explainer`."""
-        return (images * slopes(subject, images, own)).sum(dim=1)
+        return (images * input_gradients(subject, images, labels)).sum(dim=1)

@@ -1,4 +1,7 @@
-"""Faithfulness of attributions: removal and sanity checks."""
+"""Faithfulness of attributions: sanity checks with randomized weights, and effects of removing lesions.
+
+Heat maps come from an `Explainer`, images and lesions from `lesion_maps`.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +22,22 @@ from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.models.untyped import tensor_of
 from assay.probes.explainers import ExplainedNetwork, Explainer
-from assay.probes.lesion_maps import MEASURES, SIZES, LesionImages, Part, Sample, localization
-from assay.probes.probe import Reading, estimated_mean, measurement_with_error, patients
+from assay.probes.lesion_maps import MEASURES, SIZES, LesionImages, LesionSample, LesionSubset, localization
+from assay.probes.probe import Reading, estimated_mean, measurement_with_error, number_of_patients
 from assay.probes.reliance import within_class_spread
 from assay.shifts.confounders.pixels import gaussian
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.metrics import average_ranks, class_score, log_odds
 
-# Whether a heat map depends on learned weights: it is computed again with randomized layers.
+# Sanity checks: whether a heat map depends on learned weights. It is computed again with randomized layers.
 #
 # After Adebayo et al. (2018). A map that stays the same shows the image or the architecture only.
 
 CASCADING, INDEPENDENT = "cascading", "independent"
 STAGES = 4
-"""Steps in which all layers are drawn anew: the last layer with weights, then thirds of those before it."""
-LIMIT = 0.5
-"""Rank correlation with the maps of a network drawn anew throughout, from which on an explainer fails."""
+"""Stages in which layers are randomized: the last layer with weights, then thirds of those before it."""
+MAX_RANK_CORRELATION = 0.5
+"""Mean rank correlation with maps of a network of randomized layers only, from which on an explainer fails."""
 _WINDOW = 7
 _C1, _C2 = 0.01**2, 0.03**2
 """The window and the constants of Wang et al. (2004) for values from 0 to 1."""
@@ -45,10 +48,10 @@ class RandomizedNetwork:
     """A network with the weights of some layers randomized.
 
     Attributes:
-        order: Cascading or independent.
+        order: `cascading` for all layers from the last down to `down_to`, `independent` for one stage alone.
         down_to: The earliest randomized layer.
         throughout: Whether all layers are randomized.
-        network: In the mode and on the device of the original.
+        network: The network, in the mode and on the device of the original.
     """
 
     order: str
@@ -57,8 +60,8 @@ class RandomizedNetwork:
     network: nn.Module
 
 
-def redrawn(subject: ExplainedNetwork) -> Iterator[RandomizedNetwork]:
-    """Return the network with layers randomized from the last on, stage by stage; then with each earlier stage alone.
+def randomized_networks(subject: ExplainedNetwork) -> Iterator[RandomizedNetwork]:
+    """Yield the network with layers randomized from the last on, stage by stage; then with each earlier stage alone.
 
     The values of each weight tensor are permuted, the same way for every model. Their distribution stays the same, so
     that no layer dies, and only the learned arrangement is lost.
@@ -79,6 +82,7 @@ class Stage:
     """Layers that are randomized together.
 
     Attributes:
+        parameters: Names of their parameters.
         down_to: The earliest of them.
     """
 
@@ -125,15 +129,15 @@ def have_equal_weights(network: nn.Module, other: nn.Module) -> bool:
 def rank_correlations(
     first_maps: Float[np.ndarray, "n h w"], second_maps: Float[np.ndarray, "n h w"]
 ) -> Float[np.ndarray, " n"]:
-    """Spearman's correlation of the sizes of two maps' values, image by image, -1 to 1.
+    """Compute Spearman's correlation of the absolute values of two maps, image by image, -1 to 1.
 
-    NaN where the first is the same everywhere; 0 where the second alone is: nothing of the first is left in it.
+    NaN where the first map is constant; 0 where only the second is.
     """
     first, second = (_centered_ranks(maps) for maps in (first_maps, second_maps))
-    spread, other = ((ranks**2).sum(axis=1) for ranks in (first, second))
+    first_square, second_square = ((ranks**2).sum(axis=1) for ranks in (first, second))
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlations = (first * second).sum(axis=1) / np.sqrt(spread * other)
-    correlations = np.where(spread > 0, np.where(other > 0, correlations, 0.0), np.nan)
+        correlations = (first * second).sum(axis=1) / np.sqrt(first_square * second_square)
+    correlations = np.where(first_square > 0, np.where(second_square > 0, correlations, 0.0), np.nan)
     finite = [np.isfinite(maps).all(axis=(1, 2)) for maps in (first_maps, second_maps)]
     return np.where(finite[0] & finite[1], correlations, np.nan)
 
@@ -172,125 +176,143 @@ def _rescale_maps(maps: Float[np.ndarray, "n h w"]) -> Float[Tensor, "n 1 h w"]:
     return tensor_of(size / np.where(greatest > 0, greatest, 1))[:, None]
 
 
-def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_changed: bool) -> Reason:
-    """Return that an explainer fails, or why it was not checked; nothing where it passes."""
+def sanity_verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_changed: bool) -> Reason:
+    """Return the reason that an explainer fails its sanity check or could not be checked; none where it passes."""
     values = np.asarray(correlations, dtype=np.float64)
     if nothing_changed:
         return Reason.of(Code.SANITY_SAME_WEIGHTS)
     if np.isnan(values).all():
         return Reason.of(Code.SANITY_CONSTANT_MAPS)
     mean = float(np.nanmean(values))
-    return NO_REASON if mean < LIMIT else Reason.of(Code.FAILS_SANITY, correlation=mean)
+    return NO_REASON if mean < MAX_RANK_CORRELATION else Reason.of(Code.FAILS_SANITY, correlation=mean)
 
 
 # Measures of an explainer's maps: scores by kind and size, and whether they depend on learned weights.
 
 RANK, STRUCTURE = "sanity-rank-correlation", "sanity-ssim"
-SPREAD = 0.25
+CENTER_PRIOR_SD = 0.25
 """Standard deviation of the center prior, as a share of each side."""
 
 
 @dataclass(frozen=True)
 class Sanity:
-    """Results of the sanity checks of one explainer, and the remark on its scores; no remark where it passes."""
+    """Results of the sanity checks of one explainer.
+
+    Attributes:
+        rows: Measurements.
+        remark: Reason that is added to its scores; none where it passes.
+    """
 
     rows: Sequence[Measurement]
     remark: Reason
 
 
 def center_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
-    """Return a bell around the middle of every image, as wide and as high as the image is."""
+    """Return a Gaussian around the middle of every image, scaled to its height and width."""
     n, height, width = shape
-    down, along = (np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / SPREAD) ** 2) for side in (height, width))
+    down, along = (
+        np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / CENTER_PRIOR_SD) ** 2) for side in (height, width)
+    )
     return np.broadcast_to(np.outer(down, along).astype(np.float32), (n, height, width))
 
 
 def score_maps(
-    maps: Float[np.ndarray, "n h w"], parts: Sequence[Part], sample: Sample, place: Measurement
+    maps: Float[np.ndarray, "n h w"], parts: Sequence[LesionSubset], sample: LesionSample, template: Measurement
 ) -> Iterator[Measurement]:
-    """Return every score of an explainer's maps, by kind and by size."""
-    fault = broken(maps)
+    """Yield every score of an explainer's maps, for all lesions, by kind and by size."""
+    fault = reason_for_broken_maps(maps)
     empty = int((maps == 0).all(axis=(1, 2)).sum())
     remark = Reason.of(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NO_REASON
     for part in parts:
-        here = replace(place, group=part.kind, level=part.size, unit="share", direction="higher", reason=remark)
+        template_of_part = replace(
+            template, group=part.kind, level=part.size, unit="share", direction="higher", reason=remark
+        )
         if fault:
-            yield from (without(here, name, fault) for name in MEASURES)
+            yield from (undefined_at(template_of_part, name, fault) for name in MEASURES)
             continue
         is_whole = not (part.kind or part.size)
         scores = localization(maps, part.masks, None if is_whole else sample.lesion & ~part.masks)
         for name, values in zip(MEASURES, scores, strict=False):
             present = ~np.isnan(values)
             chance = float(scores.area[present].mean()) if present.any() else np.nan
-            otherwise = Reason.of(Code.NO_SUCH_LESION_WITH_REST)
-            yield mean_over_images(replace(here, measure=name, chance=chance), values, sample.patient, otherwise)
+            reason = Reason.of(Code.NO_SUCH_LESION_WITH_REST)
+            yield mean_over_images(
+                replace(template_of_part, measure=name, chance=chance), values, sample.patient, reason
+            )
 
 
-def broken(maps: Float[np.ndarray, "n h w"]) -> Reason:
-    """Return how many maps hold NaN or infinity, if any does."""
+def reason_for_broken_maps(maps: Float[np.ndarray, "n h w"]) -> Reason:
+    """Return a reason with the number of maps that hold NaN or infinity; none where no map does."""
     count = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
     return Reason.of(Code.BROKEN_MAPS, count=count, maps=len(maps)) if count else NO_REASON
 
 
 def mean_over_images(
-    place: Measurement, values: Float[np.ndarray, " n"], patient: np.ndarray, otherwise: Reason
+    template: Measurement, values: Float[np.ndarray, " n"], patient: np.ndarray, reason: Reason
 ) -> Measurement:
-    """Return the mean over the images that have a value, with its error over patients; NaN for the reason where none
-    has.
-    """
+    """Return the mean over images that have a value, with its error over patients; NaN with `reason` without any."""
     present = ~np.isnan(values)
     if not present.any():
-        return without(place, place.measure, otherwise)
-    place = replace(place, n=int(present.sum()), patients=patients(patient[present]))
-    return estimated_mean(place, values[present], patient[present])
+        return undefined_at(template, template.measure, reason)
+    template = replace(template, n=int(present.sum()), patients=number_of_patients(patient[present]))
+    return estimated_mean(template, values[present], patient[present])
 
 
-def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
-    """No value, and why."""
-    bare = undefined(measure, reason, environment=place.environment, factor=place.factor, group=place.group)
-    return replace(bare, level=place.level)
+def undefined_at(template: Measurement, measure: str, reason: Reason) -> Measurement:
+    """Return a measurement of NaN with its reason."""
+    measurement = undefined(
+        measure, reason, environment=template.environment, factor=template.factor, group=template.group
+    )
+    return replace(measurement, level=template.level)
 
 
 def check_methods(
     subject: ExplainedNetwork,
     methods: Mapping[str, Explainer],
     before: Mapping[str, np.ndarray],
-    sample: Sample,
-    place: Measurement,
+    sample: LesionSample,
+    template: Measurement,
 ) -> Mapping[str, Sanity]:
-    """Check every method on every network with randomized layers, each of which is made once.
+    """Check every explainer on every network with randomized layers, each of which is built once.
 
     Args:
-        before: The maps of the sample's images by the unchanged network.
+        subject: The unchanged network.
+        methods: Explainers by name.
+        before: Explainer -> maps of the sample by the unchanged network.
+        sample: The images.
+        template: A measurement with the environment.
 
     Returns:
         Explainer -> its results.
     """
     rows: dict[str, list[Measurement]] = {name: [] for name in methods}
     remarks: dict[str, Reason] = {}
-    for other in redrawn(subject):
-        again = sample.subject(other.network)
-        same = have_equal_weights(subject.network, other.network)
+    for randomization in randomized_networks(subject):
+        randomized = sample.subject(randomization.network)
+        has_same_weights = have_equal_weights(subject.network, randomization.network)
         for name, explainer in methods.items():
-            maps = sample.maps(explainer, again)
+            maps = sample.maps(explainer, randomized)
             ranks = rank_correlations(before[name], maps)
-            alike = np.where(np.isnan(ranks), np.nan, structural_similarities(before[name], maps))
-            here = replace(place, factor=name, group=other.order, level=other.down_to)
-            for measure, values in ((RANK, ranks), (STRUCTURE, alike)):
+            similarities = np.where(np.isnan(ranks), np.nan, structural_similarities(before[name], maps))
+            template_of_check = replace(template, factor=name, group=randomization.order, level=randomization.down_to)
+            for measure, values in ((RANK, ranks), (STRUCTURE, similarities)):
                 measured_change = mean_over_images(
-                    replace(here, measure=measure), values, sample.patient, verdict(values, same)
+                    replace(template_of_check, measure=measure),
+                    values,
+                    sample.patient,
+                    sanity_verdict(values, has_same_weights),
                 )
                 rows[name].append(measured_change)
-                if other.throughout:
+                if randomization.throughout:
                     rows[name].append(replace(measured_change, group="", level=""))
-            if other.throughout:
-                remarks[name] = verdict(ranks, same)
-    nothing = verdict(np.empty(0), True)
-    return {name: Sanity(measurements, remarks.get(name, nothing)) for name, measurements in rows.items()}
+            if randomization.throughout:
+                remarks[name] = sanity_verdict(ranks, has_same_weights)
+    unchecked = sanity_verdict(np.empty(0), True)
+    return {name: Sanity(measurements, remarks.get(name, unchecked)) for name, measurements in rows.items()}
 
 
 def add_remark(rows: Sequence[Measurement], remark: Reason) -> list[Measurement]:
-    """Add the remark to the scores. A score without a value keeps its own reason alone."""
+    """Add the remark to the reasons of scores; a score without a value keeps only its own reason."""
     return [row if np.isnan(row.value) else replace(row, reason=row.reason + remark) for row in rows]
 
 
@@ -298,27 +320,27 @@ def add_remark(rows: Sequence[Measurement], remark: Reason) -> list[Measurement]
 #
 # This measures which information is *used*: the reference for attribution.
 
-EFFECT, ERASED, OVER = "lesion-effect", "erasure-effect", "erasure-effect-over-elsewhere"
+EFFECT, ERASED, ERASED_OVER_ELSEWHERE = "lesion-effect", "erasure-effect", "erasure-effect-over-elsewhere"
 EFFECT_BY_SIZE, ERASED_BY_SIZE = "lesion-effect-small-over-large", "erasure-effect-small-over-large"
 AGREEMENT, ATTRIBUTED = "removal-agreement", "attributed-effect"
 _BLUR = 1 / 16
 """Of what is painted over a lesion: standard deviation, the shorter side being 1."""
 
 
-# --- taking lesions away --------------------------------------------------------------------------------------------
+# --- removing lesions -----------------------------------------------------------------------------------------------
 
 
 def without_lesions(scene: Scene, chosen: LesionImages) -> Environment | Reason:
-    """Return the same images drawn without any lesion, or why they cannot be."""
+    """Return the same images drawn without any lesion, or the reason that they cannot be."""
     if chosen.name != scene.neutral().name:
         return Reason.of(Code.NEUTRAL_ALONE)
     core = [factor.name for factor in chosen.environment.table.factors if factor.role == "core"]
-    can = [name for name in core if name in scene.changeable()]
-    if not can:
+    changeable = [name for name in core if name in scene.changeable()]
+    if not changeable:
         return Reason.of(Code.NOT_DRAWN)
-    lesion_free = scene.counterfactual(can[0], "low")
+    lesion_free = scene.counterfactual(changeable[0], "low")
     if lesion_free.masks is None or (lesion_free.masks.read(chosen.rows) > 0).any():
-        return Reason.of(Code.ALWAYS_LESIONS, factor=can[0])
+        return Reason.of(Code.ALWAYS_LESIONS, factor=changeable[0])
     images = PickedImages(lesion_free.images, chosen.rows)
     return Environment("(lesions taken away)", lesion_free.table.take(chosen.rows), images, None, ())
 
@@ -326,12 +348,15 @@ def without_lesions(scene: Scene, chosen: LesionImages) -> Environment | Reason:
 def remove_lesions(
     images: Float[np.ndarray, "n c h w"], lesion_free: Float[np.ndarray, "n c h w"], lesion: Bool[np.ndarray, "n h w"]
 ) -> Callable[[Bool[np.ndarray, "n h w"]], Float[np.ndarray, "n c h w"]]:
-    """Return a call that takes some of the lesions away, given their pixels.
+    """Return a function that removes some of the lesions, given their pixels.
+
+    A pixel is taken from the lesion-free image if the pixel of a lesion nearest to it is to be removed. This is exact
+    where edges of lesions do not overlap, and every change belongs to one lesion.
 
     Args:
-        lesion_free: The images drawn without any lesion. A pixel is taken from there if the lesion's pixel nearest
-            to it is one of those asked for: exact where edges of lesions do not run into each other, and every change
-            belongs to one lesion.
+        images: The images.
+        lesion_free: The same images drawn without any lesion.
+        lesion: Pixels of all lesions.
     """
     nearest = [
         ndimage.distance_transform_edt(~pixels, return_distances=False, return_indices=True) for pixels in lesion
@@ -344,17 +369,17 @@ def remove_lesions(
     return without_some
 
 
-def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
+def paint_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
     """Return the images with some pixels replaced by a weighted mean of their neighbors, near ones counting most."""
     visible = (~where).to(images.dtype)
     sd = _BLUR * min(images.shape[2:])
     weight = gaussian(visible, sd) + 1e-6
-    rest = (images * visible).sum(dim=(2, 3), keepdim=True) / visible.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    around = (gaussian(images * visible, sd) + 1e-6 * rest) / weight
+    background = (images * visible).sum(dim=(2, 3), keepdim=True) / visible.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    around = (gaussian(images * visible, sd) + 1e-6 * background) / weight
     return torch.where(where, around, images)
 
 
-# --- effect on the answer -------------------------------------------------------------------------------------------
+# --- effect on the outputs ------------------------------------------------------------------------------------------
 
 
 def own_log_odds(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -370,17 +395,15 @@ def own_log_odds(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]
     ]
 
 
-def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> float:
-    """Return the within-class standard deviation of the log-odds, of several classes the mean of theirs; NaN where it
-    is 0.
-    """
+def log_odds_unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> float:
+    """Return the within-class standard deviation of the log-odds; of several classes their mean, NaN where it is 0."""
     scores = log_odds(logits)
     deviation = float(within_class_spread(scores, target).deviation.mean())
     return deviation if deviation > 1e-6 * max(1.0, float(np.abs(scores).max())) else np.nan
 
 
 def erasures(
-    parts: list[Part], subject: ExplainedNetwork, sample: Sample, deviation: float, place: Measurement
+    parts: list[LesionSubset], subject: ExplainedNetwork, sample: LesionSample, deviation: float, template: Measurement
 ) -> Iterator[Measurement]:
     """Measure, by kind and size, the effect of painting over lesions on the log-odds, and compare it with other pixels.
 
@@ -390,45 +413,49 @@ def erasures(
     """
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part in parts:
-        here = replace(place, group=part.kind, level=part.size, unit=WITHIN_CLASS)
+        template_of_part = replace(template, group=part.kind, level=part.size, unit=WITHIN_CLASS)
         if np.isnan(deviation):
-            yield from (without(here, name, NO_UNIT) for name in (ERASED, OVER))
+            yield from (undefined_at(template_of_part, name, NO_UNIT) for name in (ERASED, ERASED_OVER_ELSEWHERE))
             continue
         mirrored = part.masks[:, ::-1, ::-1] & ~sample.lesion
         shows_part = part.masks.any(axis=(1, 2))
         fits_mirrored = shows_part & (2 * mirrored.sum(axis=(1, 2)) >= part.masks.sum(axis=(1, 2)))
-        falls = _removal_falls(part.masks, subject, sample) / deviation
-        others = _removal_falls(mirrored, subject, sample) / deviation
+        drops = _erasure_drops(part.masks, subject, sample) / deviation
+        mirrored_drops = _erasure_drops(mirrored, subject, sample) / deviation
         opposite = part.masks & mirrored[:, ::-1, ::-1]
-        alike = falls if (opposite == part.masks).all() else _removal_falls(opposite, subject, sample) / deviation
-        chance = float(others[fits_mirrored].mean()) if fits_mirrored.any() else np.nan
-        erased = replace(here, measure=ERASED, chance=chance)
-        yield mean_over_images(
-            erased, np.where(shows_part, falls, np.nan), sample.patient, Reason.of(Code.NO_SUCH_LESION)
+        comparable_drops = (
+            drops if (opposite == part.masks).all() else _erasure_drops(opposite, subject, sample) / deviation
         )
-        over = np.where(fits_mirrored, alike - others, np.nan)
-        otherwise = Reason.of(Code.NO_OTHER_SIDE)
-        yield mean_over_images(replace(here, measure=OVER, chance=0.0), over, sample.patient, otherwise)
+        chance = float(mirrored_drops[fits_mirrored].mean()) if fits_mirrored.any() else np.nan
+        erased = replace(template_of_part, measure=ERASED, chance=chance)
+        yield mean_over_images(
+            erased, np.where(shows_part, drops, np.nan), sample.patient, Reason.of(Code.NO_SUCH_LESION)
+        )
+        excess = np.where(fits_mirrored, comparable_drops - mirrored_drops, np.nan)
+        reason = Reason.of(Code.NO_OTHER_SIDE)
+        yield mean_over_images(
+            replace(template_of_part, measure=ERASED_OVER_ELSEWHERE, chance=0.0), excess, sample.patient, reason
+        )
         if part.size:
-            by_size[part.size] = over
+            by_size[part.size] = excess
     if np.isnan(deviation):
-        yield without(place, ERASED_BY_SIZE, NO_UNIT)
+        yield undefined_at(template, ERASED_BY_SIZE, NO_UNIT)
     else:
-        yield small_over_large(by_size, sample.patient, replace(place, measure=ERASED_BY_SIZE))
+        yield small_over_large(by_size, sample.patient, replace(template, measure=ERASED_BY_SIZE))
 
 
 def small_over_large(
-    by_size: Mapping[str, Float[np.ndarray, " n"]], patient: Int[np.ndarray, " n"], place: Measurement
+    by_size: Mapping[str, Float[np.ndarray, " n"]], patient: Int[np.ndarray, " n"], template: Measurement
 ) -> Measurement:
     """Subtract the effect of an image's large lesions from that of its small ones; NaN where it shows none.
 
     0 means that size makes no difference.
     """
     if not {SIZES[0], SIZES[-1]} <= by_size.keys():
-        return without(place, place.measure, Reason.of(Code.ONE_LESION_SIZE))
+        return undefined_at(template, template.measure, Reason.of(Code.ONE_LESION_SIZE))
     values = by_size[SIZES[0]] - by_size[SIZES[-1]]
     return mean_over_images(
-        replace(place, unit=WITHIN_CLASS, chance=0.0), values, patient, Reason.of(Code.NO_SMALL_AND_LARGE)
+        replace(template, unit=WITHIN_CLASS, chance=0.0), values, patient, Reason.of(Code.NO_SMALL_AND_LARGE)
     )
 
 
@@ -436,157 +463,168 @@ NO_UNIT = Reason.of(Code.NO_LOG_ODDS_UNIT)
 
 
 @torch.no_grad()
-def _removal_falls(
-    where: Bool[np.ndarray, "n h w"], subject: ExplainedNetwork, sample: Sample
+def _erasure_drops(
+    where: Bool[np.ndarray, "n h w"], subject: ExplainedNetwork, sample: LesionSample
 ) -> Float[np.ndarray, " n"]:
-    falls: list[Tensor] = []
+    drops: list[Tensor] = []
     for rows, pixels, labels in sample.batches():
         masks = tensor_of(np.ascontiguousarray(where[rows]))[:, None].to(pixels.device)
-        falls.append(subject.score(pixels, labels) - subject.score(painted_over(pixels, masks), labels))
-    return torch.cat(falls).double().cpu().numpy()
+        drops.append(subject.score(pixels, labels) - subject.score(paint_over(pixels, masks), labels))
+    return torch.cat(drops).double().cpu().numpy()
 
 
-# --- attributed elsewhere -------------------------------------------------------------------------------------------
+# --- agreement of maps with effects ---------------------------------------------------------------------------------
 
 
 def agreement(
-    share: Float[np.ndarray, " n"], fall: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], place: Measurement
+    share: Float[np.ndarray, " n"], drop: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], template: Measurement
 ) -> Measurement:
     """Compute `removal-agreement`: the rank correlation of a map's share on the lesion with the effect of its removal.
 
     Spearman's correlation over images, -1 to 1, with the log-odds that are lost without the lesion. Its error treats
     the ranks as given.
     """
-    place = replace(place, measure=AGREEMENT, chance=0.0)
+    template = replace(template, measure=AGREEMENT, chance=0.0)
     present = ~np.isnan(share)
     if present.sum() < 4:
-        return without(place, AGREEMENT, Reason.of(Code.FEW_SCORED_IMAGES, images=int(present.sum()), least=4))
-    x, y = (average_ranks(values[present]) for values in (share, fall))
+        return undefined_at(template, AGREEMENT, Reason.of(Code.FEW_SCORED_IMAGES, images=int(present.sum()), least=4))
+    x, y = (average_ranks(values[present]) for values in (share, drop))
     if not (np.ptp(x) and np.ptp(y)):
-        return without(place, AGREEMENT, Reason.of(Code.EQUAL_SHARES))
+        return undefined_at(template, AGREEMENT, Reason.of(Code.EQUAL_SHARES))
     x, y = ((values - values.mean()) / values.std() for values in (x, y))
     value = float((x * y).mean())
     influence = (x * y - value * (x**2 + y**2) / 2) / len(x)
-    place = replace(place, n=int(present.sum()), patients=patients(patient[present]))
-    return measurement_with_error(place, value, influence, patient[present])
+    template = replace(template, n=int(present.sum()), patients=number_of_patients(patient[present]))
+    return measurement_with_error(template, value, influence, patient[present])
 
 
 @dataclass(frozen=True)
 class MapReferences:
-    """References that explainers are compared with, made once for a model.
+    """What explainers of one model are compared with.
 
     Attributes:
-        falls: The fall of each image's log-odds when its lesions are removed, or why that is not known.
-        by_part: The same for the lesions of each part, NaN where the image shows none of them; empty where falls are
-            not known.
-        deviation: The unit of the log-odds, NaN where they have none.
+        subject: The network.
+        sample: The images.
+        subsets: All lesions, those of each kind, and those of each size.
+        deviation: Unit of the log-odds, see `log_odds_unit`.
+        drops: Loss of each image's log-odds without its lesions, or the reason that it is not known.
+        drops_by_subset: The same without the lesions of each subset, NaN where the image has none of them; empty where
+            it is not known.
     """
 
     subject: ExplainedNetwork
-    sample: Sample
-    parts: list[Part]
+    sample: LesionSample
+    subsets: list[LesionSubset]
     deviation: float
-    falls: Float[np.ndarray, " n"] | Reason
-    by_part: Sequence[Float[np.ndarray, " n"]]
+    drops: Float[np.ndarray, " n"] | Reason
+    drops_by_subset: Sequence[Float[np.ndarray, " n"]]
 
     @classmethod
     def of(cls, reading: Reading, scene: Scene, chosen: LesionImages) -> MapReferences:
-        """Read from answers that were requested, and passes of its own."""
+        """Compute the references from requested outputs and further forward passes."""
         neutral, lesion_free = scene.neutral(), without_lesions(scene, chosen)
-        sample = Sample.of(chosen, reading.model.device)
+        sample = LesionSample.of(chosen, reading.model.device)
         subject = sample.subject(reading.model.network)
-        falls: Float[np.ndarray, " n"] | Reason = lesion_free if isinstance(lesion_free, Reason) else NO_REASON
+        drops: Float[np.ndarray, " n"] | Reason = lesion_free if isinstance(lesion_free, Reason) else NO_REASON
         by_part: list[Float[np.ndarray, " n"]] = []
         if not isinstance(lesion_free, Reason):
             before, after = (reading.read(environment).logits for environment in (chosen.environment, lesion_free))
-            falls = own_log_odds(before, sample.labels) - own_log_odds(after, sample.labels)
-            by_part = list(_by_part(chosen, neutral.lesions, lesion_free.images, falls, subject, sample))
+            drops = own_log_odds(before, sample.labels) - own_log_odds(after, sample.labels)
+            by_part = list(_drops_by_subset(chosen, neutral.lesions, lesion_free.images, drops, subject, sample))
         return cls(
             subject,
             sample,
-            list(chosen.parts()),
-            unit(reading.read(neutral).logits, neutral.table.target),
-            falls,
+            list(chosen.subsets()),
+            log_odds_unit(reading.read(neutral).logits, neutral.table.target),
+            drops,
             by_part,
         )
 
 
-def of_maps(maps: Float[np.ndarray, "n h w"], readings: MapReferences, place: Measurement) -> list[Measurement]:
-    """Score maps against the lesions, and for agreement with the effect of removing the lesions."""
-    rows = list(score_maps(maps, readings.parts, readings.sample, place))
-    if fault := broken(maps):
-        return [*rows, without(place, AGREEMENT, fault)]
-    return [*rows, _map_agreement(maps, readings, place)]
+def map_measurements(
+    maps: Float[np.ndarray, "n h w"], references: MapReferences, template: Measurement
+) -> list[Measurement]:
+    """Return the scores of maps on lesions, and their agreement with the effect of removing the lesions."""
+    rows = list(score_maps(maps, references.subsets, references.sample, template))
+    if fault := reason_for_broken_maps(maps):
+        return [*rows, undefined_at(template, AGREEMENT, fault)]
+    return [*rows, _map_agreement(maps, references, template)]
 
 
-def lesion_effects(readings: MapReferences, place: Measurement) -> Iterator[Measurement]:
-    """Measure `lesion-effect`: the fall of the log-odds of the image's class without its lesions.
+def lesion_effects(references: MapReferences, template: Measurement) -> Iterator[Measurement]:
+    """Measure `lesion-effect`: the loss of the log-odds of the image's class without its lesions.
 
     In within-class deviations; for all lesions, then by kind and size; and `lesion-effect-small-over-large`.
     """
     fault = (
-        readings.falls if isinstance(readings.falls, Reason) else NO_UNIT if np.isnan(readings.deviation) else NO_REASON
+        references.drops
+        if isinstance(references.drops, Reason)
+        else NO_UNIT
+        if np.isnan(references.deviation)
+        else NO_REASON
     )
     if fault:
-        yield from (without(place, name, fault) for name in (EFFECT, EFFECT_BY_SIZE))
+        yield from (undefined_at(template, name, fault) for name in (EFFECT, EFFECT_BY_SIZE))
         return
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
-    for part, falls in zip(readings.parts, readings.by_part, strict=True):
-        here = replace(place, measure=EFFECT, group=part.kind, level=part.size, unit=WITHIN_CLASS, chance=0.0)
+    for part, drops in zip(references.subsets, references.drops_by_subset, strict=True):
+        template_of_part = replace(
+            template, measure=EFFECT, group=part.kind, level=part.size, unit=WITHIN_CLASS, chance=0.0
+        )
         yield mean_over_images(
-            here, falls / readings.deviation, readings.sample.patient, Reason.of(Code.NO_SUCH_LESION)
+            template_of_part, drops / references.deviation, references.sample.patient, Reason.of(Code.NO_SUCH_LESION)
         )
         if part.size:
-            by_size[part.size] = falls / readings.deviation
-    yield small_over_large(by_size, readings.sample.patient, replace(place, measure=EFFECT_BY_SIZE))
+            by_size[part.size] = drops / references.deviation
+    yield small_over_large(by_size, references.sample.patient, replace(template, measure=EFFECT_BY_SIZE))
 
 
-def _by_part(
+def _drops_by_subset(
     chosen: LesionImages,
     lesions: Lesions | None,
     lesion_free: Images,
-    falls: Float[np.ndarray, " n"],
+    drops: Float[np.ndarray, " n"],
     subject: ExplainedNetwork,
-    sample: Sample,
+    sample: LesionSample,
 ) -> Iterator[Float[np.ndarray, " n"]]:
-    """Measure the fall of the log-odds when the lesions of each part alone are removed.
+    """Yield the loss of the log-odds when only the lesions of each subset are removed.
 
     A kind is removed by drawing the images again without it, where the phantom can; a size by cutting lesions out of
     the images without any lesion (see `remove_lesions`).
     """
     every = np.arange(len(sample))
-    take = remove_lesions(sample.images.read(every).numpy(), lesion_free.read(every).numpy(), sample.lesion)
-    for part in chosen.parts():
-        shows_part, falls_of_part = part.masks.any(axis=(1, 2)), falls
+    images_without = remove_lesions(sample.images.read(every).numpy(), lesion_free.read(every).numpy(), sample.lesion)
+    for part in chosen.subsets():
+        shows_part, drops_of_part = part.masks.any(axis=(1, 2)), drops
         if part.kind and isinstance(lesions, DrawnLesions):
-            falls_of_part = sample.fall(lesions.without(part.kind, chosen.rows).read(every).numpy(), subject)
+            drops_of_part = sample.log_odds_drop(lesions.without(part.kind, chosen.rows).read(every).numpy(), subject)
         elif part.kind or part.size:
-            falls_of_part = sample.fall(take(part.masks), subject)
-        yield np.where(shows_part, falls_of_part, np.nan)
+            drops_of_part = sample.log_odds_drop(images_without(part.masks), subject)
+        yield np.where(shows_part, drops_of_part, np.nan)
 
 
 def attributed_effect(
-    maps: Float[np.ndarray, "n h w"], readings: MapReferences, place: Measurement
+    maps: Float[np.ndarray, "n h w"], references: MapReferences, template: Measurement
 ) -> list[Measurement]:
-    """`attributed-effect`: the sum of an additive map over the lesions, in the unit of `lesion-effect`."""
-    if fault := NO_UNIT if np.isnan(readings.deviation) else broken(maps):
-        return [without(place, ATTRIBUTED, fault)]
-    inside = np.where(readings.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
+    """Measure `attributed-effect`: the sum of an additive map over the lesions, in the unit of `lesion-effect`."""
+    if fault := NO_UNIT if np.isnan(references.deviation) else reason_for_broken_maps(maps):
+        return [undefined_at(template, ATTRIBUTED, fault)]
+    inside = np.where(references.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
     return [
         mean_over_images(
-            replace(place, measure=ATTRIBUTED, unit=WITHIN_CLASS),
-            inside / readings.deviation,
-            readings.sample.patient,
+            replace(template, measure=ATTRIBUTED, unit=WITHIN_CLASS),
+            inside / references.deviation,
+            references.sample.patient,
             NO_REASON,
         )
     ]
 
 
-def _map_agreement(maps: Float[np.ndarray, "n h w"], readings: MapReferences, place: Measurement) -> Measurement:
-    if isinstance(readings.falls, Reason):
-        return without(place, AGREEMENT, readings.falls)
+def _map_agreement(maps: Float[np.ndarray, "n h w"], references: MapReferences, template: Measurement) -> Measurement:
+    if isinstance(references.drops, Reason):
+        return undefined_at(template, AGREEMENT, references.drops)
     size = np.abs(maps)
     total = size.sum(axis=(1, 2), dtype=np.float64)
-    inside = np.sum(size, axis=(1, 2), where=readings.sample.lesion, dtype=np.float64)
+    inside = np.sum(size, axis=(1, 2), where=references.sample.lesion, dtype=np.float64)
     share = np.where(total > 0, inside / np.where(total > 0, total, 1), np.nan)
-    return agreement(share, readings.falls, readings.sample.patient, place)
+    return agreement(share, references.drops, references.sample.patient, template)

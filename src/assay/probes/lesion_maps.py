@@ -1,4 +1,7 @@
-"""Attribution maps of chosen images and their overlap with lesions."""
+"""Images with lesions, their heat maps, and the overlap of maps with lesions.
+
+Lesions come from the masks or boxes of an environment, maps from an `Explainer`.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,10 @@ from assay.core.seeds import row_uniform
 from assay.data.dataset import Images, Lesions, Masks
 from assay.models.untyped import tensor_of
 from assay.probes.explainers import ExplainedNetwork, Explainer
-from assay.probes.reader import batch_of
+from assay.probes.reader import batch_size_for
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
 
-# The images that show lesions, and which pixels are which lesion's: by kind and by size.
+# The images that show lesions, and the pixels of each lesion, by kind and by size.
 
 SIZES = ("small", "medium", "large")
 """Thirds of the lesions shown, by area."""
@@ -31,8 +34,8 @@ _IN_PLANE = np.stack([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some lesions of the images: of a kind or of a size; of any where both are empty."""
+class LesionSubset:
+    """Some lesions of the images: those of a kind or of a size; all where both are empty."""
 
     kind: str
     size: str
@@ -44,8 +47,11 @@ class LesionImages:
     """Images with a lesion.
 
     Attributes:
-        of_kind: A plane for each of `kinds`, which may overlap.
-        name, rows: Of the environment they are from, and their positions there.
+        environment: These images as an environment of their own.
+        name: Name of the environment that they are from.
+        rows: Their positions there.
+        of_kind: Pixels of lesions, a plane for each of `kinds`; planes may overlap.
+        kinds: Names of the kinds of lesions.
     """
 
     environment: Environment
@@ -59,28 +65,28 @@ class LesionImages:
         """Pixels of any lesion."""
         return np.logical_or.reduce(self.of_kind, axis=1)
 
-    def parts(self) -> Iterator[Part]:
-        """Return all lesions; where there are several kinds each of them; the thirds by size, where sizes differ."""
-        yield Part("", "", self.lesion)
+    def subsets(self) -> Iterator[LesionSubset]:
+        """Yield all lesions, then each kind where there are several, then each third by size where sizes differ."""
+        yield LesionSubset("", "", self.lesion)
         if len(self.kinds) > 1:
             for number, kind in enumerate(self.kinds):
-                yield Part(kind, "", self.of_kind[:, number])
+                yield LesionSubset(kind, "", self.of_kind[:, number])
         third, number = self.thirds()
         for rank, size in enumerate(SIZES):
             if (third == rank).any() and len(np.unique(third)) > 1:
-                yield Part("", size, np.append(third == rank, False)[number - 1])
+                yield LesionSubset("", size, np.append(third == rank, False)[number - 1])
 
     def thirds(self) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, "n h w"]]:
-        """Which third by area each lesion is in, and which lesion, from 1, each pixel belongs to.
+        """Return the third by area of each lesion (0 to 2), and the number of each pixel's lesion (from 1; 0 for none).
 
-        A lesion is a connected region, of any kinds. Lesions of one area lie in one third.
+        A lesion is a connected region of any kinds. Lesions of equal area are in the same third.
         """
         number, lesions = _number_lesions(self.lesion)
         area = np.bincount(number.ravel(), minlength=lesions + 1)[1:]
         return np.searchsorted(np.quantile(area, (1 / 3, 2 / 3)), area), number
 
     def areas(self) -> dict[str, float]:
-        """Mean area in px of the lesions of each size."""
+        """Return size -> mean area of its lesions in px."""
         third, number = self.thirds()
         area = np.bincount(number.ravel(), minlength=len(third) + 1)[1:]
         return {size: float(area[third == rank].mean()) for rank, size in enumerate(SIZES) if (third == rank).any()}
@@ -88,7 +94,7 @@ class LesionImages:
 
 @dataclass(frozen=True)
 class MaskLesions:
-    """`Lesions` as label maps tell them."""
+    """Implements `Lesions` for label maps."""
 
     masks: Masks
 
@@ -106,22 +112,22 @@ class MaskLesions:
 
 
 def lesions_of(environment: Environment) -> Lesions | None:
-    """Where lesions lie, by kind as far as that is known; None where nothing says it."""
+    """Return the lesions of an environment, from boxes or masks; None without either."""
     if environment.lesions is not None:
         return environment.lesions
     return None if environment.masks is None else MaskLesions(environment.masks)
 
 
-def choose_images(environment: Environment, images: int) -> LesionImages | None:
-    """Up to so many images that show a lesion, the same ones for every model; None where there is none.
+def choose_images(environment: Environment, max_images: int) -> LesionImages | None:
+    """Return up to `max_images` images that show a lesion; None where there is none, or no masks or boxes.
 
-    They have the smallest of numbers drawn from the row alone. Without masks or boxes none is known to show one.
+    They are the ones with the smallest random numbers, which depend on the row alone: the same for every model.
     """
     lesions = lesions_of(environment)
     if lesions is None:
         return None
     order = np.argsort(row_uniform(0, "attribution", environment.table.row), kind="stable")
-    chosen = np.sort(_with_lesion(lesions, order, images))
+    chosen = np.sort(_with_lesion(lesions, order, max_images))
     if not len(chosen):
         return None
     return LesionImages(
@@ -139,15 +145,15 @@ def choose_images(environment: Environment, images: int) -> LesionImages | None:
     )
 
 
-def _with_lesion(lesions: Lesions, order: Int[np.ndarray, " n"], wanted: int) -> Int[np.ndarray, " m"]:
-    """Return the first so many positions that show one, in this order; no more are looked at than it takes."""
+def _with_lesion(lesions: Lesions, order: Int[np.ndarray, " n"], max_images: int) -> Int[np.ndarray, " m"]:
+    """Return the first positions in this order that show a lesion, reading no more images than needed."""
     positions = np.empty(0, np.int64)
     for start in range(0, len(order), _BATCH):
         index = order[start : start + _BATCH]
         positions = np.concatenate([positions, index[lesions.read(index).flatten(1).any(dim=1).numpy()]])
-        if len(positions) >= wanted:
+        if len(positions) >= max_images:
             break
-    return positions[:wanted]
+    return positions[:max_images]
 
 
 def _number_lesions(lesion: Bool[np.ndarray, "n h w"]) -> tuple[Int[np.ndarray, "n h w"], int]:
@@ -155,12 +161,12 @@ def _number_lesions(lesion: Bool[np.ndarray, "n h w"]) -> tuple[Int[np.ndarray, 
     return labeled, int(count)
 
 
-# The images whose maps are asked for, brought to a model batch by batch.
+# The images that are explained, in batches on the device of a model.
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Images with their class, their patient and the pixels of their lesions, on a device when they are read."""
+class LesionSample:
+    """Images with their classes, patients and pixels of lesions; batches of them are on a device."""
 
     images: Images
     labels: Int[np.ndarray, " n"]
@@ -169,29 +175,29 @@ class Sample:
     device: str
 
     @classmethod
-    def of(cls, chosen: LesionImages, device: str) -> Sample:
-        """Return all images that were chosen."""
+    def of(cls, chosen: LesionImages, device: str) -> LesionSample:
+        """Return all images of `choose_images`."""
         environment = chosen.environment
         return cls(environment.images, environment.table.target, environment.table.patient, chosen.lesion, device)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def first(self, count: int) -> Sample:
-        """So many of them; they are in the order of their rows."""
+    def first(self, count: int) -> LesionSample:
+        """Return the first images, in the order of their rows."""
         index = np.arange(min(count, len(self)))
         images = PickedImages(self.images, index)
-        return Sample(images, self.labels[index], self.patient[index], self.lesion[index], self.device)
+        return LesionSample(images, self.labels[index], self.patient[index], self.lesion[index], self.device)
 
     def batches(self) -> Iterator[tuple[slice, Float[Tensor, "b c h w"], Int[Tensor, " b"]]]:
-        """Which images, their pixels, their classes."""
-        step = batch_of(self.device, self.images.shape)
+        """Yield batches: positions, pixels, classes."""
+        step = batch_size_for(self.device, self.images.shape)
         for start in range(0, len(self), step):
             rows = slice(start, min(start + step, len(self)))
             yield rows, self.images.read(np.arange(rows.start, rows.stop)).to(self.device), self._classes(rows)
 
     def subject(self, network: torch.nn.Module) -> ExplainedNetwork:
-        """Return the network with the steps that it goes through on the first of them."""
+        """Return the network with its steps on the first image."""
         return ExplainedNetwork.of(network, next(self.first(1).batches())[1])
 
     def maps(self, explainer: Explainer, subject: ExplainedNetwork) -> Float[np.ndarray, "n h w"]:
@@ -200,22 +206,24 @@ class Sample:
         return torch.cat(parts).detach().float().cpu().numpy()
 
     @torch.no_grad()
-    def fall(self, changed: Float[np.ndarray, "n c h w"], subject: ExplainedNetwork) -> Float[np.ndarray, " n"]:
-        """Loss of the log-odds of each image's own class when the image is changed to this."""
-        falls: list[Tensor] = []
+    def log_odds_drop(
+        self, changed: Float[np.ndarray, "n c h w"], subject: ExplainedNetwork
+    ) -> Float[np.ndarray, " n"]:
+        """Return the loss of the log-odds of each image's class when the image is replaced by its changed version."""
+        drops: list[Tensor] = []
         for rows, pixels, labels in self.batches():
             other = tensor_of(changed[rows]).to(pixels.device)
-            falls.append(subject.score(pixels, labels) - subject.score(other, labels))
-        return torch.cat(falls).double().cpu().numpy()
+            drops.append(subject.score(pixels, labels) - subject.score(other, labels))
+        return torch.cat(drops).double().cpu().numpy()
 
     def _classes(self, rows: slice) -> Int[Tensor, " b"]:
         return tensor_of(np.ascontiguousarray(self.labels[rows], dtype=np.int64)).to(self.device)
 
 
-# How far heat-maps lie on masks: pure functions of batches of maps.
+# Overlap of heat maps with masks: pure functions of batches of maps.
 #
-# All that depends on ranks is had from how many pixels lie above each value that a pixel of the mask has: the mask's
-# values alone are sorted, and each other pixel finds its place among them.
+# Scores by rank need only how many pixels are above each value of a pixel in the mask. So only the values in the mask
+# are sorted, and every other pixel is searched among them.
 
 MEASURES = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision")
 
@@ -243,55 +251,57 @@ def localization(
     masks: Bool[np.ndarray, "n h w"],
     ignored: Bool[np.ndarray, "n h w"] | None = None,
 ) -> LocalizationScores:
-    """Return the scores of heat-maps, by the size of their values whatever the sign.
+    """Return the scores of heat maps by the absolute values of their pixels.
+
+    Where values tie, the score is the mean over all orders of them (of precision: they enter together). So a constant
+    map, 0 included, has the area as every score. NaN for a map with NaN, an empty mask and a mask of all pixels.
 
     Args:
-        ignored: Pixels that do not count, such as lesions that are not asked about. Where values tie, the mean over all
-            their orders is given (of precision: they enter together), so that a map that is the same everywhere, 0 too,
-            scores its area in all. NaN for a map with NaN, for a mask that is empty, and for one that leaves nothing
-            outside it.
+        maps: Heat maps.
+        masks: Pixels of lesions.
+        ignored: Pixels that do not count, such as those of other lesions.
     """
-    flat = len(maps), maps.shape[1] * maps.shape[2]
-    size = np.abs(maps, dtype=np.float32).reshape(flat)
-    part = masks.reshape(flat).astype(np.int8)  # 1 in the mask, 0 outside, -1 where it does not count
+    shape = len(maps), maps.shape[1] * maps.shape[2]
+    size = np.abs(maps, dtype=np.float32).reshape(shape)
+    membership = masks.reshape(shape).astype(np.int8)  # 1 in the mask, 0 outside, -1 where it does not count
     if ignored is not None:
-        part[ignored.reshape(flat)] = -1
-    return LocalizationScores(*_score_images(size, part).T)
+        membership[ignored.reshape(shape)] = -1
+    return LocalizationScores(*_score_images(size, membership).T)
 
 
 @compiled
-def _score_images(size: Float[np.ndarray, "n p"], part: Int[np.ndarray, "n p"]) -> Float[np.ndarray, "n 5"]:
+def _score_images(size: Float[np.ndarray, "n p"], membership: Int[np.ndarray, "n p"]) -> Float[np.ndarray, "n 5"]:
     """Return the scores of each image in the order of `LocalizationScores`."""
     scores = np.zeros((len(size), 5))
     for i in range(len(size)):
         total, inside, lesion, pixels = 0.0, 0.0, 0, 0
         for p in range(size.shape[1]):
-            if part[i, p] >= 0:
+            if membership[i, p] >= 0:
                 total += size[i, p]
-                inside += size[i, p] * part[i, p]
-                lesion += part[i, p]
+                inside += size[i, p] * membership[i, p]
+                lesion += membership[i, p]
                 pixels += 1
         scores[i, 4] = lesion / pixels if pixels else np.nan
         if lesion == 0 or lesion == pixels or not np.isfinite(total):
             scores[i, :4] = np.nan
             continue
         scores[i, 0] = inside / total if total > 0 else scores[i, 4]
-        values, times = _levels(np.sort(size[i][part[i] == 1]))
-        _down(times, *_beside(size[i], part[i], values), scores[i])
+        values, counts = _count_values(np.sort(size[i][membership[i] == 1]))
+        _add_scores(counts, *_count_outside(size[i], membership[i], values), scores[i])
     return scores
 
 
 @compiled
-def _beside(
-    size: Float[np.ndarray, " p"], part: Int[np.ndarray, " p"], values: Float[np.ndarray, " l"]
+def _count_outside(
+    size: Float[np.ndarray, " p"], membership: Int[np.ndarray, " p"], values: Float[np.ndarray, " l"]
 ) -> tuple[Int[np.ndarray, " l"], Int[np.ndarray, " m"]]:
-    """Pixels outside the mask with each of its values, and those above the value before and below each one."""
-    most = len(values)
-    tied, between = np.zeros(most, np.int64), np.zeros(most + 1, np.int64)
+    """Count the pixels outside the mask that have each of its values, and those between neighboring values."""
+    levels = len(values)
+    tied, between = np.zeros(levels, np.int64), np.zeros(levels + 1, np.int64)
     for p in range(len(size)):
         value = size[p]
-        if part[p] == 0 and value >= values[0]:
-            low, steps_left = 0, most
+        if membership[p] == 0 and value >= values[0]:
+            low, steps_left = 0, levels
             while steps_left > 1:  # a search by halves with a fixed number of steps
                 half = steps_left >> 1
                 low += half * (values[low + half] <= value)
@@ -304,38 +314,39 @@ def _beside(
 
 
 @compiled
-def _levels(ordered: Float[np.ndarray, " m"]) -> tuple[Float[np.ndarray, " l"], Int[np.ndarray, " l"]]:
-    """Return the distinct values of the mask's pixels, rising, and how many of them have each."""
-    values, times, distinct = np.empty_like(ordered), np.zeros(len(ordered), np.int64), 0
+def _count_values(ordered: Float[np.ndarray, " m"]) -> tuple[Float[np.ndarray, " l"], Int[np.ndarray, " l"]]:
+    """Return the distinct values of the mask's pixels in rising order, and the number of pixels with each."""
+    values, counts, distinct = np.empty_like(ordered), np.zeros(len(ordered), np.int64), 0
     for value in ordered:
         if distinct == 0 or values[distinct - 1] != value:
             values[distinct] = value
             distinct += 1
-        times[distinct - 1] += 1
-    return values[:distinct], times[:distinct]
+        counts[distinct - 1] += 1
+    return values[:distinct], counts[:distinct]
 
 
 @compiled
-def _down(
-    times: Int[np.ndarray, " l"],
+def _add_scores(
+    counts: Int[np.ndarray, " l"],
     tied: Int[np.ndarray, " l"],
     between: Int[np.ndarray, " m"],
     scores: Float[np.ndarray, " 5"],
 ) -> None:
-    """Adds up the scores of an image, from the greatest value of the mask's pixels down.
+    """Add up the scores of an image in place, from the greatest value of the mask's pixels down.
 
     Args:
-        times: Pixels of the mask with each value.
-        tied: Pixels outside it with that value.
-        between: Those above the value before and below this one; the last, above all.
+        counts: Pixels of the mask with each value.
+        tied: Pixels outside the mask with each value.
+        between: Pixels outside the mask between the previous value and each value; last, those above all values.
+        scores: Scores of the image, in the order of `LocalizationScores`.
     """
-    lesion, hits, pixels_seen = times.sum(), 0, between[-1]
-    for level in range(len(times) - 1, -1, -1):
-        here = times[level] + tied[level]
-        scores[1] += times[level] * min(max((lesion - pixels_seen) / here, 0.0), 1.0) / lesion
+    lesion, hits, pixels_seen = counts.sum(), 0, between[-1]
+    for level in range(len(counts) - 1, -1, -1):
+        here = counts[level] + tied[level]
+        scores[1] += counts[level] * min(max((lesion - pixels_seen) / here, 0.0), 1.0) / lesion
         if pixels_seen == 0:
-            scores[2] = times[level] / here
-        hits += times[level]
+            scores[2] = counts[level] / here
+        hits += counts[level]
         pixels_seen += here
-        scores[3] += times[level] / lesion * hits / pixels_seen
+        scores[3] += counts[level] / lesion * hits / pixels_seen
         pixels_seen += between[level]

@@ -1,4 +1,7 @@
-"""How well a model tells the classes apart in each environment, and where it does so worst."""
+"""Performance of a classifier in each environment, in groups of images, and in the worst environment and group.
+
+It is computed from the logits of a model (`ModelPredictions`) and the factors of the images.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ register_measures(
         reference="Sagawa et al. 2020",
     ),
 )
-_ONE_AGAINST_REST = ("auroc", "average-precision")
+_ONE_AGAINST_REST_MEASURES = ("auroc", "average-precision")
 
 
 @component(
@@ -49,9 +52,8 @@ _ONE_AGAINST_REST = ("auroc", "average-precision")
 class Performance:
     """Implements `Probe` on every test environment of a scene, from logits alone.
 
-    It measures what outputs alone cannot give: groups need the factors of the images, and one class against the rest
-    needs the names of the classes. Measures of all images of an environment are made by the analysis, from the outputs
-    that are kept (`overall`).
+    It measures groups, which need the factors of the images, and single classes against the rest, which need their
+    names. Measures over all images of an environment need neither: `overall` computes them from stored outputs.
 
     With several classes, `auroc` and `average-precision` are given for each class against the rest, named by `level`,
     and `group="worst environment"` is the worst of each over environments. Per group of a factor (its levels, or the
@@ -93,40 +95,44 @@ class Performance:
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Return the measurements of single classes, groups and the worst group."""
-        from assay.probes.reader import answers_of
+        from assay.probes.reader import read_predictions
 
-        answered: dict[str, tuple[ModelPredictions, FactorTable]] = {}
+        predictions: dict[str, tuple[ModelPredictions, FactorTable]] = {}
         for name in scene.names:
             environment = scene.environment(name)
-            answered[name] = answers_of(reading, environment), environment.table
-        return self.describe(answered, scene.neutral().table)
+            predictions[name] = read_predictions(reading, environment), environment.table
+        return self.describe(predictions, scene.neutral().table)
 
     def describe(
-        self, answered: Mapping[str, tuple[ModelPredictions, FactorTable]], reference: FactorTable
+        self, predictions_by_environment: Mapping[str, tuple[ModelPredictions, FactorTable]], reference: FactorTable
     ) -> list[Measurement]:
-        """Return the measurements of answers that are there already: environment -> answers and the table of their
-        rows.
+        """Return the measurements of predictions.
 
-        The answers of several folds may stand one after another, each row with its fold: groups are then made of all
-        rows, where the least of a fold's small groups would be lower for its smallness alone.
+        Predictions of several folds may be concatenated, each row with its fold. Groups are then made of all rows: the
+        worst of the smaller groups of a single fold would be worse by chance alone.
 
         Args:
-            reference: The neutral rows, whose medians cut the halves.
+            predictions_by_environment: Environment -> predictions, and the table of their rows.
+            reference: The neutral rows, whose medians divide factors into halves.
         """
-        by_class: list[Measurement] = []
-        grouped: list[Measurement] = []
-        for name, (answers, table) in answered.items():
-            by_class += _by_class(answers, table, name)
-            within = _by_group(answers, table, groups_of(table, reference), name)
-            grouped += within + self._worst_groups(within, name)
-        return by_class + _worst_environments(by_class) + grouped
+        class_measurements: list[Measurement] = []
+        group_measurements: list[Measurement] = []
+        for name, (predictions, table) in predictions_by_environment.items():
+            class_measurements += _by_class(predictions, table, name)
+            of_groups = _by_group(predictions, table, groups_of(table, reference), name)
+            group_measurements += of_groups + self._worst_groups(of_groups, name)
+        return class_measurements + _worst_environments(class_measurements) + group_measurements
 
-    def _worst_groups(self, within: list[Measurement], environment: str) -> list[Measurement]:
+    def _worst_groups(self, measurements_of_groups: list[Measurement], environment: str) -> list[Measurement]:
         measurements: list[Measurement] = []
-        for name in dict.fromkeys(m.measure for m in within):
-            able = [m for m in within if m.measure == name and m.n >= self.smallest_group and not np.isnan(m.value)]
-            if able:
-                worst = min(able, key=lambda m: m.value)
+        for name in dict.fromkeys(m.measure for m in measurements_of_groups):
+            candidates = [
+                m
+                for m in measurements_of_groups
+                if m.measure == name and m.n >= self.smallest_group and not np.isnan(m.value)
+            ]
+            if candidates:
+                worst = min(candidates, key=lambda m: m.value)
                 place = worst_group_place(worst.factor, worst.level, worst.group)
                 measurements.append(replace(worst, factor="", level="", group=WORST_GROUP, reason=place))
             else:
@@ -135,114 +141,131 @@ class Performance:
         return measurements
 
 
-def measurement_of(name: str, answers: ModelPredictions, patient: np.ndarray, place: Measurement) -> Measurement:
-    """One measure of these answers with its standard error over patients, at the place that another one names.
+def compute_measurement(
+    name: str, predictions: ModelPredictions, patient: np.ndarray, template: Measurement
+) -> Measurement:
+    """Return a measure of predictions with its standard error over patients.
 
-    n: the images that it is of, which of a map's measures may be a part of them, such as those with a lesion.
+    Args:
+        name: Name of the measure.
+        predictions: Predictions with their targets.
+        patient: Codes of patients.
+        template: A measurement with the environment, factor and so on. The result has `n` images; a measure of maps
+            may use only some of them, such as those with a lesion.
     """
-    described = find_measure(name)
-    metric, contributions = value_and_contributions(name, answers, patient)
+    definition = find_measure(name)
+    metric, contributions = value_and_contributions(name, predictions, patient)
     return replace(
-        place,
+        template,
         measure=name,
         value=metric.value,
         reason=metric.reason,
-        unit=described.entry.unit,
-        direction=described.entry.direction,
+        unit=definition.entry.unit,
+        direction=definition.entry.direction,
         n=len(patient) if metric.images is None else metric.images,
         patients=len(contributions),
         standard_error=float(np.sqrt((contributions**2).sum())),
         contributions=Contributions(code_patients(patient)[0], contributions),
-        chance=described.chance(answers.target, answers.n_classes),
+        chance=definition.chance(predictions.target, predictions.n_classes),
     )
 
 
-def _place(environment: str, factor: str = "", level: str = "", group: str = "") -> Measurement:
+def _template(environment: str, factor: str = "", level: str = "", group: str = "") -> Measurement:
     return Measurement("", 0.0, environment=environment, factor=factor, level=level, group=group)
 
 
-def overall(answered: Mapping[str, tuple[ModelPredictions, np.ndarray]], *, graded: bool = False) -> list[Measurement]:
+def overall(
+    predictions_by_environment: Mapping[str, tuple[ModelPredictions, np.ndarray]], *, graded: bool = False
+) -> list[Measurement]:
     """Compute the performance of one model on all images of each environment, and its worst environment.
 
-    Measures are those of `stats.measures.images` but for those that restate another; sensitivity, specificity and
-    accuracy at the model's threshold, 0.5 where it has none.
+    Measures are those of `stats.measures.images` without those that restate another. Sensitivity, specificity and
+    accuracy are at the model's threshold, 0.5 where it has none.
 
     Args:
-        answered: Environment -> outputs and their patients.
-        graded: Whether several classes are grades, which adds the measures of `stats.measures.grades`; those at
-            validation thresholds only for a model that has them.
+        predictions_by_environment: Environment -> predictions and their patients.
+        graded: Whether several classes are grades. This adds the measures of `stats.measures.grades`, those at
+            validation thresholds only for a model that has such thresholds.
     """
-    every: list[Measurement] = []
-    of_grades: list[Measurement] = []
-    for environment, (answers, patient) in answered.items():
-        several, place = answers.n_classes > 2, _place(environment)
-        every += [measurement_of(name, answers, patient, place) for name in _of_classes(several)]
-        if graded and several:
+    measurements: list[Measurement] = []
+    grade_measurements: list[Measurement] = []
+    for environment, (predictions, patient) in predictions_by_environment.items():
+        is_multiclass, template = predictions.n_classes > 2, _template(environment)
+        measurements += [
+            compute_measurement(name, predictions, patient, template) for name in _class_measures(is_multiclass)
+        ]
+        if graded and is_multiclass:
             domains = ((name, grade.requirements) for name, grade in COMPUTED.items() if grade.requirements.ordinal)
             names = [
                 name
                 for name, domain in domains
-                if answers.specificity_log_odds is not None or not domain.specificity_thresholds
+                if predictions.specificity_log_odds is not None or not domain.specificity_thresholds
             ]
-            of_grades += [measurement_of(name, answers, patient, place) for name in names]
-    return every + _worst_environments(every) + of_grades
+            grade_measurements += [compute_measurement(name, predictions, patient, template) for name in names]
+    return measurements + _worst_environments(measurements) + grade_measurements
 
 
-def _of_classes(several: bool) -> list[str]:
-    """Return the measures of classes, of two those first that exist for two alone."""
-    of_classes = [
+def _class_measures(is_multiclass: bool) -> list[str]:
+    """Return the names of the measures of classes; of two classes, first the measures that exist only for two."""
+    measures = [
         measure for measure in COMPUTED.values() if not measure.requirements.maps and not measure.requirements.ordinal
     ]
-    if several:
-        return [measure.name for measure in of_classes if not measure.requirements.binary]
-    by_domain = sorted(of_classes, key=lambda measure: not measure.requirements.binary)
+    if is_multiclass:
+        return [measure.name for measure in measures if not measure.requirements.binary]
+    by_domain = sorted(measures, key=lambda measure: not measure.requirements.binary)
     return [measure.name for measure in by_domain if not measure.is_restatement]
 
 
-def _by_class(answers: ModelPredictions, table: FactorTable, environment: str) -> list[Measurement]:
-    """Return the measures of each of several classes against the rest."""
+def _by_class(predictions: ModelPredictions, table: FactorTable, environment: str) -> list[Measurement]:
+    """Return the measures of each class against the rest; none of two classes."""
     measurements: list[Measurement] = []
-    for label, level in enumerate(table.classes if answers.n_classes > 2 else ()):
-        binary, place = _one_against_rest(answers, label), _place(environment, level=level)
-        measurements += [measurement_of(name, binary, table.patient, place) for name in _ONE_AGAINST_REST]
+    for label, level in enumerate(table.classes if predictions.n_classes > 2 else ()):
+        one_against_rest, template = _one_against_rest(predictions, label), _template(environment, level=level)
+        measurements += [
+            compute_measurement(name, one_against_rest, table.patient, template) for name in _ONE_AGAINST_REST_MEASURES
+        ]
     return measurements
 
 
-def _one_against_rest(answers: ModelPredictions, label: int) -> ModelPredictions:
-    """Return the two-class question whether it is this class, with its log-odds as the logit."""
-    score = class_score(answers.logits, label)
-    return replace(answers, logits=score[:, None], target=(answers.target == label).astype(np.int64))
+def _one_against_rest(predictions: ModelPredictions, label: int) -> ModelPredictions:
+    """Return predictions of two classes, this one against the rest, with its log-odds as the logit."""
+    score = class_score(predictions.logits, label)
+    return replace(predictions, logits=score[:, None], target=(predictions.target == label).astype(np.int64))
 
 
 def _by_group(
-    answers: ModelPredictions, table: FactorTable, groups: list[Group], environment: str
+    predictions: ModelPredictions, table: FactorTable, groups: list[Group], environment: str
 ) -> list[Measurement]:
-    ranking = "auroc" if answers.n_classes == 2 else "auroc-macro"
+    ranking = "auroc" if predictions.n_classes == 2 else "auroc-macro"
     measurements: list[Measurement] = []
     for group in groups:
-        inside = rows_of(answers, group.rows)
-        place = _place(environment, group.factor, group.level)
-        measurements.append(measurement_of(ranking, inside, table.patient[group.rows], place))
+        of_group = select_rows(predictions, group.rows)
+        template = _template(environment, group.factor, group.level)
+        measurements.append(compute_measurement(ranking, of_group, table.patient[group.rows], template))
         for label, name in enumerate(table.classes):
             cell = group.rows & (table.target == label)
             if cell.any():
                 measurements.append(
-                    measurement_of("accuracy", rows_of(answers, cell), table.patient[cell], replace(place, group=name))
+                    compute_measurement(
+                        "accuracy", select_rows(predictions, cell), table.patient[cell], replace(template, group=name)
+                    )
                 )
     return measurements
 
 
-def rows_of(answers: ModelPredictions, rows: np.ndarray) -> ModelPredictions:
-    """Return the answers of some rows only (booleans)."""
-    threshold = answers.threshold
+def select_rows(predictions: ModelPredictions, rows: np.ndarray) -> ModelPredictions:
+    """Return the predictions of some rows (booleans)."""
+    threshold = predictions.threshold
     return replace(
-        answers,
-        logits=answers.logits[rows],
-        target=answers.target[rows],
+        predictions,
+        logits=predictions.logits[rows],
+        target=predictions.target[rows],
         threshold=threshold[rows] if isinstance(threshold, np.ndarray) else threshold,
-        fold=None if answers.fold is None else answers.fold[rows],
-        maps={name: column[rows] for name, column in answers.maps.items()},
-        specificity_log_odds=None if answers.specificity_log_odds is None else answers.specificity_log_odds[rows],
+        fold=None if predictions.fold is None else predictions.fold[rows],
+        maps={name: column[rows] for name, column in predictions.maps.items()},
+        specificity_log_odds=None
+        if predictions.specificity_log_odds is None
+        else predictions.specificity_log_odds[rows],
     )
 
 
@@ -250,19 +273,19 @@ def _worst_environments(overall: list[Measurement]) -> list[Measurement]:
     """Return the worst value of every measure over the environments in which it is defined."""
     measurements: list[Measurement] = []
     for name, level in dict.fromkeys((m.measure, m.level) for m in overall):
-        able = [m for m in overall if (m.measure, m.level) == (name, level) and not np.isnan(m.value)]
-        if not able:
+        candidates = [m for m in overall if (m.measure, m.level) == (name, level) and not np.isnan(m.value)]
+        if not candidates:
             measurements.append(undefined(name, Code.NO_ENVIRONMENT, level=level, group=WORST_ENVIRONMENT))
             continue
-        worst = (min if able[0].direction == "higher" else max)(able, key=lambda m: m.value)
+        worst = (min if candidates[0].direction == "higher" else max)(candidates, key=lambda m: m.value)
         place = Reason.of(Code.WORST_ENVIRONMENT_PLACE, environment=worst.environment)
         measurements.append(replace(worst, environment="", group=WORST_ENVIRONMENT, reason=place))
     return measurements
 
 
-def with_overall(columns: Mapping[str, Any], of_all: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return columns of the performance probe with rows of all images, which come after classes and before groups."""
-    named = zip(columns["factor"], columns["group"], strict=True)
-    place = next((i for i, (factor, group) in enumerate(named) if factor or group), len(columns["factor"]))
-    more = {name: [row.get(name) for row in of_all] for name in columns}
-    return {name: [*column[:place], *more[name], *column[place:]] for name, column in columns.items()}
+def insert_overall_rows(columns: Mapping[str, Any], overall_rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Insert rows of `overall` into columns of the probe, after those of classes and before those of groups."""
+    places = zip(columns["factor"], columns["group"], strict=True)
+    start = next((i for i, (factor, group) in enumerate(places) if factor or group), len(columns["factor"]))
+    overall_columns = {name: [row.get(name) for row in overall_rows] for name in columns}
+    return {name: [*column[:start], *overall_columns[name], *column[start:]] for name, column in columns.items()}

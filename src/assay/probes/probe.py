@@ -1,4 +1,7 @@
-"""The protocol of probes, groups of images, and uncertainty of probe values."""
+"""The protocol of probes, the images and groups that they measure, and standard errors of their values.
+
+A probe requests environments, gets the outputs of a model on them from a `Reading`, and returns measurements.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One environment a probe needs read, and from which layers beyond the logits. `untrained` reads the other net.
+    """An environment on which a probe needs the outputs of a model.
 
     Attributes:
-        native: Whether maps are measured at the size of the images' files too, where the environment has such masks.
+        environment: The environment.
+        layers: Names of layers whose activations are needed in addition to the logits.
+        untrained: Whether the network before training is read in place of the trained one.
+        native: Whether maps are also measured at the size of the images' files, where the environment has such masks.
 
     Examples:
-        What a probe asks for, and the reading that answers it:
+        A request and a reading of it:
 
         >>> from assay.plugin import Model, ModelReading
         >>> from assay.testing.probe import PixelReader, World
@@ -83,16 +89,16 @@ class SampledActivations:
 
 
 class Reading(Protocol):
-    """One model's answers, each environment read once however many probes ask."""
+    """Outputs of one model: every environment is read once, for all probes."""
 
     model: Model
 
     def read(self, environment: Environment, *, untrained: bool = False) -> ModelOutputs:
-        """Answers for an environment that was requested."""
+        """Return the outputs for an environment that was requested."""
         ...
 
     def logits(self, images: object) -> Float[np.ndarray, "n k"]:
-        """Logits for images that belong to no environment, such as a Sobol' design (any `Images`)."""
+        """Return logits for images that belong to no environment, such as a Sobol' design (any `Images`)."""
         ...
 
 
@@ -105,9 +111,9 @@ SourceOfImages = Annotated[
     ),
 ]
 Scope = Literal["tests", "neutral"]
-"""Scope of a probe: the study's test environments, or only those that a scene derives from them with ties cut. A new
-environment to test on leaves the records of the latter valid; an environment that its arguments name (role
-`environment`) is looked at too.
+"""Environments that a probe reads: the study's test environments, or only the neutral ones that a scene derives from
+them, in which no factor is tied to the target. Records of a probe of the scope `neutral` stay valid where a study gets
+a new test environment. In both scopes a probe also reads the environments that its arguments name (role `environment`).
 """
 
 
@@ -121,7 +127,7 @@ class Probe(Protocol):
     scope: ClassVar[Scope]
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """Everything it will read, so that one pass can serve several probes."""
+        """Return all that the probe will read, so that one pass serves several probes."""
         ...
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
@@ -134,29 +140,29 @@ class KeepsActivations(Protocol):
     """A probe that also keeps activations of a sample of images, so that models can be compared without being read."""
 
     def kept(self, reading: Reading, scene: Scene) -> SampledActivations | None:
-        """Data kept next to its measurements; None where nothing is."""
+        """Return the activations that are stored with its measurements; None for none."""
         ...
 
 
-# The images that a probe looks at.
+# The images that a probe reads.
 
 
-def source_of(scene: Scene, name: str) -> Environment:
-    """Return the environment that a probe's argument names."""
+def environment_named(scene: Scene, name: str) -> Environment:
+    """Return the environment of a name: a test environment, `(neutral)` or `(independent)`."""
     if name == NEUTRAL:
         return scene.neutral()
     return scene.independent() if name == INDEPENDENT else scene.environment(name)
 
 
-def with_untrained(model: Model, environment: Environment) -> tuple[Request, ...]:
+def requests_with_untrained(model: Model, environment: Environment) -> tuple[Request, ...]:
     """Return requests for all layers, of the network and, where it can be built, of the one before training."""
     request = Request(environment, model.layers)
     return (request,) if model.untrained is None else (request, replace(request, untrained=True))
 
 
-def same_rows(purpose: str, table: FactorTable, images: int) -> Int[np.ndarray, " m"]:
-    """Return positions of up to so many rows, drawn from the row alone: every model has the same rows."""
-    return np.sort(np.argsort(row_uniform(0, purpose, table.row), kind="stable")[:images])
+def sample_rows(purpose: str, table: FactorTable, max_images: int) -> Int[np.ndarray, " m"]:
+    """Return positions of up to `max_images` rows, drawn by the row numbers alone: the same for every model."""
+    return np.sort(np.argsort(row_uniform(0, purpose, table.row), kind="stable")[:max_images])
 
 
 # Groups of rows by a factor, its levels or halves.
@@ -204,18 +210,24 @@ def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> li
     return [Group(factor.name, name, level == k) for k, name in enumerate(levels.names)]
 
 
-# Standard errors with patients as the units: images of one patient are not independent witnesses.
+# Standard errors with patients as the units: images of one patient are not independent.
 
 
-def patients(patient: Int[np.ndarray, "n"]) -> int:
-    """How many patients there are."""
+def number_of_patients(patient: Int[np.ndarray, "n"]) -> int:
+    """Return how many patients there are."""
     return len(np.unique(patient))
 
 
 def measurement_with_error(
-    place: Measurement, value: float, influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]
+    template: Measurement, value: float, influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]
 ) -> Measurement:
-    """Return a measurement with its value, the contributions of patients and the standard error they give.
+    """Return a measurement with a value, the contributions of patients and their standard error.
+
+    Args:
+        template: A measurement with the measure, environment, factor and so on.
+        value: The value.
+        influence: Influence of each image on the value [n].
+        patient: Codes of patients [n].
 
     Examples:
         >>> place = Measurement("brightness", 0.0)
@@ -223,12 +235,17 @@ def measurement_with_error(
         >>> found.value, round(found.standard_error, 4)  # 1 / sqrt(3)
         (2.0, 0.5774)
     """
-    clustered_values = sum_by_patient(influence, patient)
-    return replace(place, value=value, standard_error=clustered_values.standard_error, contributions=clustered_values)
+    contributions = sum_by_patient(influence, patient)
+    return replace(template, value=value, standard_error=contributions.standard_error, contributions=contributions)
 
 
-def estimated_mean(place: Measurement, values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Measurement:
-    """Return the mean over images with its error over patients (a ratio estimate: patients differ in size).
+def estimated_mean(template: Measurement, values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Measurement:
+    """Return the mean over images with its standard error over patients (a ratio estimate: patients differ in size).
+
+    Args:
+        template: A measurement with the measure, environment, factor and so on.
+        values: A value per image [n].
+        patient: Codes of patients [n].
 
     Examples:
         >>> place = Measurement("brightness", 0.0)
@@ -237,4 +254,4 @@ def estimated_mean(place: Measurement, values: Float[np.ndarray, "n"], patient: 
         (2.0, 0.5774)
     """
     mean = float(values.mean())
-    return measurement_with_error(place, mean, (values - mean) / len(values), patient)
+    return measurement_with_error(template, mean, (values - mean) / len(values), patient)

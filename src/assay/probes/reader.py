@@ -1,4 +1,7 @@
-"""Read a model once per environment for all probes that need it."""
+"""Read a model once per environment for all probes that need it, and check its outputs.
+
+The input is a `Model` and the requests of probes; the result is logits, pooled activations and statistics of maps.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import ModelPredictions
 from assay.stats.metrics import is_varying, log_odds
 
-# Answers to images that occur in several environments, recognized by their pixels.
+# Outputs for images that occur in several environments, recognized by their pixels.
 
 
 @dataclass
@@ -41,10 +44,10 @@ class SharedAnswers:
     """Outputs of one network for every image so far.
 
     Attributes:
-        of: Names of the environments that these images stand in.
+        environments: Names of the environments that have these images.
     """
 
-    of: set[str] = field(default_factory=set[str])
+    environments: set[str] = field(default_factory=set[str])
     _logits: dict[int, Float[np.ndarray, "k"]] = field(default_factory=dict[int, Float[np.ndarray, "k"]])
 
     def unanswered(self, hashes: Int[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
@@ -62,27 +65,26 @@ class SharedAnswers:
         return np.stack([self._logits[hash] for hash in hashes.tolist()])
 
 
-def hashes_of(images: Images, at_once: int) -> Int[np.ndarray, "n"]:
-    """Hash the pixels of every image, `at_once` of which are held, by Python's hash: for this process alone."""
-    places = np.arange(len(images))
-    parts = (images.read(places[i : i + at_once]).numpy() for i in range(0, len(images), at_once))
+def hashes_of(images: Images, batch_size: int) -> Int[np.ndarray, "n"]:
+    """Hash the pixels of every image, `batch_size` of which are held, by Python's hash: for this process alone."""
+    positions = np.arange(len(images))
+    parts = (images.read(positions[i : i + batch_size]).numpy() for i in range(0, len(images), batch_size))
     return np.array([hash(row.tobytes()) for part in parts for row in part], dtype=np.int64)
 
 
-def answers_apart(network: nn.Module, images: Images) -> bool:
-    """Return whether a network, in eval mode, gives every image logits of its own: the first image gets the same next
-    to the second and next to the last. Not so for one that normalizes by the batch, draws at random or gives maps; nor
-    is it known of fewer than three images.
+def is_batch_independent(network: nn.Module, images: Images) -> bool:
+    """Return whether the logits of an image do not depend on the other images of its batch.
+
+    The network, in eval mode, must give the first image the same logits next to the second and next to the last. False
+    for one that normalizes by the batch, draws at random or returns maps, and for fewer than three images.
     """
     if len(images) < 3:
         return False
     with torch.inference_mode():
-        pairs_of_outputs = [network(images.read(np.array([0, other]))) for other in (1, len(images) - 1)]
-    if not all(
-        isinstance(output, Tensor) and output.ndim in (1, 2) and len(output) == 2 for output in pairs_of_outputs
-    ):
+        outputs = [network(images.read(np.array([0, other]))) for other in (1, len(images) - 1)]
+    if not all(isinstance(output, Tensor) and output.ndim in (1, 2) and len(output) == 2 for output in outputs):
         return False
-    return torch.equal(pairs_of_outputs[0][0], pairs_of_outputs[1][0])
+    return torch.equal(outputs[0][0], outputs[1][0])
 
 
 # Checked outputs of a network: logits of images, maps of logits, or why they cannot be used.
@@ -113,12 +115,12 @@ def lesion_map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h 
             "logits [b, k, h, w] of the images' own size"
         )
     lesion = lesion_logits(output)
-    finite(lesion.flatten(1).cpu().numpy(), "logits", where)
+    require_finite(lesion.flatten(1).cpu().numpy(), "logits", where)
     return lesion
 
 
-def two_columns(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
-    """One column per class: a single logit z of two classes becomes (0, z)."""
+def logits_per_class(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
+    """Return logits with one column per class: a single logit z of two classes becomes (0, z)."""
     if logits.shape[1] == 1 and classes == 2:
         return np.concatenate([np.zeros_like(logits), logits], axis=1)
     if logits.shape[1] != classes:
@@ -130,21 +132,29 @@ def two_columns(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarra
     return logits
 
 
-def finite(
-    values: np.ndarray, what: str, where: str, places: Int[np.ndarray, "m"] | None = None, of: int | None = None
+def require_finite(
+    values: np.ndarray,
+    what: str,
+    where: str,
+    positions_of_rows: Int[np.ndarray, "m"] | None = None,
+    images: int | None = None,
 ) -> None:
-    """Raise for NaN and infinity.
+    """Raise ReadingError for NaN and infinity.
 
     Args:
-        places: Of the rows among `of` images; None where they are all of them.
+        values: A row per image.
+        what: Name of the values in the error.
+        where: Name of the images in the error.
+        positions_of_rows: Positions of the rows among all images; None where the rows are all images.
+        images: Number of all images; None where the rows are all images.
     """
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        positions = bad if places is None else places[bad]
+    not_finite = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(not_finite):
+        positions = not_finite if positions_of_rows is None else positions_of_rows[not_finite]
         first = ", ".join(str(position) for position in cast("list[int]", positions[:5].tolist()))
         raise ReadingError(
-            f"the model gave NaN or infinite {what} for {len(bad)} of {of or len(values)} images of {where} "
-            f"(positions {first}{', ...' if len(bad) > 5 else ''}); it diverged, or its input is out of range: "
+            f"the model gave NaN or infinite {what} for {len(not_finite)} of {images or len(values)} images of {where} "
+            f"(positions {first}{', ...' if len(not_finite) > 5 else ''}); it diverged, or its input is out of range: "
             f"check its weights and the scaling of images"
         )
 
@@ -157,7 +167,7 @@ class LayerError(AssayError):
 
 
 def pool(activation: Tensor) -> Float[Tensor, "b d"]:
-    """One feature vector per image.
+    """Return one feature vector per image.
 
     A map [b, d, h, w] (or with more spatial axes) is averaged over space, tokens [b, t, d] over tokens, a vector [b, d]
     stays. Position within the image is therefore not decodable from a map beyond its mean.
@@ -223,8 +233,8 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
 
-    def at(self, start: int) -> None:
-        """The next pass begins with image `start`."""
+    def start_batch(self, start: int) -> None:
+        """Set the position of the first image of the next pass."""
         self._start = start
         self._calls = dict.fromkeys(self._calls, 0)
 
@@ -291,64 +301,66 @@ def standardized_grams(
     sizes = {
         name: x.shape[1] for name, x in _flattened_features(network, layers, images, device, slice(None), n=1).items()
     }
-    wide = max(1, MAPS_AT_ONCE // (n * max(1, len(layers))))
+    width = max(1, MAPS_AT_ONCE // (n * max(1, len(layers))))
     products = {layer: np.zeros((n, n)) for layer in layers}
-    varied = dict.fromkeys(layers, 0)
-    for start in range(0, max(sizes.values(), default=0), wide):
+    varying = dict.fromkeys(layers, 0)
+    for start in range(0, max(sizes.values(), default=0), width):
         layers_left = tuple(layer for layer in layers if sizes[layer] > start)
         for layer, values in _flattened_features(
-            network, layers_left, images, device, slice(start, start + wide), n
+            network, layers_left, images, device, slice(start, start + width), n
         ).items():
-            finite(values, f"activations of '{layer}'", "the images whose maps are compared")
+            require_finite(values, f"activations of '{layer}'", "the images whose maps are compared")
             for at in range(0, values.shape[1], _FEATURES_AT_ONCE):
                 part = values[:, at : at + _FEATURES_AT_ONCE]
                 x = part[:, is_varying(part)].astype(np.float64)
                 x = (x - x.mean(axis=0)) / x.std(axis=0)
                 products[layer] += x @ x.T
-                varied[layer] += x.shape[1]
-    return {layer: GramMatrices(products[layer], varied[layer]) for layer in layers}
+                varying[layer] += x.shape[1]
+    return {layer: GramMatrices(products[layer], varying[layer]) for layer in layers}
 
 
 def _flattened_features(
     network: nn.Module, layers: tuple[str, ...], images: Images, device: str, part: slice, n: int
 ) -> dict[str, Float[np.ndarray, "n d"]]:
-    """Return a slice of the flattened activations of the first `n` images."""
-    step = batch_of(device, images.shape)
+    """Return layer -> a slice of the flattened activations of the first `n` images."""
+    step = batch_size_for(device, images.shape)
     recorder = Recorder(network, layers, n, lambda output: output.flatten(1)[:, part])
-    with evaluating(network), torch.inference_mode(), recorder:
+    with eval_mode(network), torch.inference_mode(), recorder:
         for start in range(0, n, step):
-            recorder.at(start)
+            recorder.start_batch(start)
             network(images.read(np.arange(start, min(start + step, n))).to(device))
             recorder.check()
     return recorder.activations
 
 
-# A model's answer as numbers that can be explained: one log-odds, or one per class.
+# Outputs of a model as predictions with targets, and as log-odds of images in memory.
 
 
-def answers_of(reading: Reading, environment: Environment) -> ModelPredictions:
-    """Outputs of the model for the images of an environment, called as it calls them, with statistics of its maps."""
-    model, read = reading.model, reading.read(environment)
-    operating = {"operating": np.tile(model.operating, (len(environment), 1))} if read.maps and model.operating else {}
+def read_predictions(reading: Reading, environment: Environment) -> ModelPredictions:
+    """Return the predictions of a model for an environment, with its thresholds and statistics of its maps."""
+    model, outputs = reading.model, reading.read(environment)
+    operating = (
+        {"operating": np.tile(model.operating, (len(environment), 1))} if outputs.maps and model.operating else {}
+    )
     return ModelPredictions(
-        read.logits,
+        outputs.logits,
         environment.table.target,
         0.5 if model.threshold is None else model.threshold,
-        maps={**read.maps, **operating},
+        maps={**outputs.maps, **operating},
         grade_cutoff=model.cut or 1,
-        specificity_log_odds=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
+        specificity_log_odds=np.tile(model.specific, (len(outputs.logits), 1)) if model.specific else None,
         class_names=environment.table.classes,
     )
 
 
-MOST_CELLS = 48
-"""Cells of a side in which the maps of images in memory are kept."""
+MAX_CELLS = 48
+"""Most cells per side of the grid to which maps of images in memory are reduced."""
 
 
 def cells_of(maps: Float[Tensor, "n h w"]) -> Float[np.ndarray, "n r c"]:
-    """Return the greatest value in each cell of a grid, of at most `MOST_CELLS` a side."""
+    """Return the greatest value in each cell of a grid, of at most `MAX_CELLS` a side."""
     height, width = maps.shape[1:]
-    return adaptive_max_pool2d(maps, (min(MOST_CELLS, height), min(MOST_CELLS, width))).cpu().numpy()
+    return adaptive_max_pool2d(maps, (min(MAX_CELLS, height), min(MAX_CELLS, width))).cpu().numpy()
 
 
 def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) -> Float[np.ndarray, "n ..."]:
@@ -358,7 +370,7 @@ def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) 
     """
     where, scores = "images with exchanged content", list[np.ndarray]()
     sides = images.shape[1], images.shape[2], images.shape[3]
-    step = len(images) if starts_program(model.network) else batch_of(model.device, sides)
+    step = len(images) if starts_program(model.network) else batch_size_for(model.device, sides)
     with torch.inference_mode():
         for start in range(0, len(images), step):
             part = torch.as_tensor(images[start : start + step], device=model.device)
@@ -368,8 +380,8 @@ def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) 
     values = np.concatenate(scores)
     if values.ndim == 3:
         return values.astype(np.float64)
-    finite(values, "logits", where)
-    return log_odds(two_columns(values, classes, where).astype(np.float64))
+    require_finite(values, "logits", where)
+    return log_odds(logits_per_class(values, classes, where).astype(np.float64))
 
 
 # A batch of maps at the size of each image's own file, one image at a time.
@@ -385,22 +397,24 @@ def native_columns(
     Raises:
         DataError: If a mask's file was changed or lost meanwhile.
     """
-    return join_parts([_of_one(logits[i : i + 1], masks, environment, at) for i, at in enumerate(index.tolist())])
+    return join_parts(
+        [_native_columns_of_image(logits[i : i + 1], masks, environment, at) for i, at in enumerate(index.tolist())]
+    )
 
 
-def _of_one(
-    logits: Float[Tensor, "1 k h w"], masks: NativeMasks, environment: Environment, at: int
+def _native_columns_of_image(
+    logits: Float[Tensor, "1 k h w"], masks: NativeMasks, environment: Environment, position: int
 ) -> dict[str, np.ndarray]:
-    labels = torch.as_tensor(masks.read_one(at))
+    labels = torch.as_tensor(masks.read_one(position))
     height, width = labels.shape
     probabilities = unfitted(label_probabilities(logits)[0], height, width, masks.framing)
     spacing = environment.millimeters
     # The known size is that of pixels at study resolution, to which the longer side was scaled.
-    millimeters = 1.0 if spacing is None else float(spacing[at]) * logits.shape[-1] / max(height, width)
+    millimeters = 1.0 if spacing is None else float(spacing[position]) * logits.shape[-1] / max(height, width)
     return at_native(probabilities, labels, millimeters)
 
 
-# One model's answers: every environment is read once per network, however many probes ask.
+# Outputs of one model: every environment is read once per network, for all probes.
 
 BATCH = 64
 """Images per forward pass on a processor: at 64 px 256 take twice the time, since their maps outgrow the cache."""
@@ -408,15 +422,15 @@ ACCELERATOR_BATCH = 256
 """Images per forward pass elsewhere: enough to be busy, few enough for 1 GB of maps at 224 px."""
 
 
-LARGE = 224
-"""Above so many px a side, a batch holds as many pixels as one of images of that side."""
+LARGE_SIDE = 224
+"""Images with a longer side in px are read in smaller batches, of as many pixels as a batch of this side."""
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 
 def read_ahead(read: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[tuple[Part, Result]]:
-    """Yield each part with what is read of it, in order. The next part is made while one is read."""
+    """Yield (part, result) in order. The next part is prepared while one is read."""
     with ThreadPoolExecutor(1) as thread:
         waiting = deque[tuple[Part, Future[Result]]]()
         for part in parts:
@@ -472,110 +486,115 @@ class ModelReading:
         self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
         self._native: set[str] = set()
         self._answers: dict[tuple[str, bool], ModelOutputs] = {}
-        self._blank: nn.Module | None = None
+        self._untrained_network: nn.Module | None = None
         self._shared = SharedAnswers()
         for request in requests:
             self._register(request)
         for name, read in (known or {}).items():
-            self._remember(name, read)
+            self._take_known(name, read)
 
     def read(self, environment: Environment, *, untrained: bool = False) -> ModelOutputs:
-        """Answers for an environment that was requested, with the layers that anyone asked of it."""
+        """Return the outputs for an environment that was requested, with all layers that were requested of it."""
         key = (environment.name, untrained)
         if key not in self._layers:
-            what = "the untrained network on " if untrained else ""
-            requested = ", ".join(sorted({name for name, of in self._layers if of == untrained})) or "nothing"
-            raise ReadingError(
-                f"{what}environment '{environment.name}' was not requested by any probe; asked: {requested}"
+            prefix = "the untrained network on " if untrained else ""
+            requested = (
+                ", ".join(sorted({name for name, is_untrained in self._layers if is_untrained == untrained}))
+                or "nothing"
             )
-        self._same(environment)
+            raise ReadingError(
+                f"{prefix}environment '{environment.name}' was not requested by any probe; asked: {requested}"
+            )
+        self._require_same(environment)
         if key not in self._answers:
             where = f"environment '{environment.name}'"
-            if self._shares and key in self._alike:
-                self._answers[key] = ModelOutputs(self._once(environment, where), {})
+            if self._shares and key in self._read_without_layers:
+                self._answers[key] = ModelOutputs(self._shared_logits(environment, where), {})
                 return self._answers[key]
             network = self._untrained() if untrained else self.model.network
-            read = self._pass(network, environment.images, self._layers[key], where, environment)
-            logits = two_columns(read.logits, len(environment.table.classes), where)
-            self._answers[key] = ModelOutputs(logits, read.activations, read.maps)
+            outputs = self._pass(network, environment.images, self._layers[key], where, environment)
+            logits = logits_per_class(outputs.logits, len(environment.table.classes), where)
+            self._answers[key] = ModelOutputs(logits, outputs.activations, outputs.maps)
         return self._answers[key]
 
     def logits(self, images: object, where: str = "images of a design") -> Float[np.ndarray, "n k"]:
-        """Logits for images that belong to no environment. Read again by every call."""
+        """Return logits for images that belong to no environment. Every call reads them again."""
         if not isinstance(images, Images):
             raise ReadingError(f"expected images that can be read by position, got {type(images).__name__}")
         logits = self._pass(self.model.network, images, (), where).logits
-        return two_columns(logits, max(2, logits.shape[1]), where)
+        return logits_per_class(logits, max(2, logits.shape[1]), where)
 
     def answers(self) -> dict[str, ModelOutputs]:
-        """Outputs of the trained network for every environment read so far, by name."""
+        """Return name -> outputs of the trained network, for every environment read so far."""
         return {name: read for (name, untrained), read in self._answers.items() if not untrained}
 
     def _register(self, request: Request) -> None:
         self._environments.setdefault(request.environment.name, request.environment)
-        self._same(request.environment)
+        self._require_same(request.environment)
         if request.native and request.environment.native is not None:
             self._native.add(request.environment.name)
         key = (request.environment.name, request.untrained)
         self._layers[key] = tuple(dict.fromkeys((*self._layers.get(key, ()), *request.layers)))
 
-    def _same(self, environment: Environment) -> None:
-        """Refuse a second environment of a name that already means another one: their answers would be mixed up."""
+    def _require_same(self, environment: Environment) -> None:
+        """Raise ReadingError for a second environment of the same name with other rows."""
         first = self._environments[environment.name]
-        if first is not environment and not _same_rows(first, environment):
+        if first is not environment and not _have_same_rows(first, environment):
             raise ReadingError(
                 f"two environments are named '{environment.name}' ({len(first)} and {len(environment)} rows): "
                 "every environment, counterfactuals too, needs its own name"
             )
 
-    def _remember(self, name: str, read: ModelOutputs) -> None:
-        wanted = self._layers.get((name, False))
-        if wanted is None or any(layer not in read.activations for layer in wanted):
+    def _take_known(self, name: str, outputs: ModelOutputs) -> None:
+        layers = self._layers.get((name, False))
+        if layers is None or any(layer not in outputs.activations for layer in layers):
             return
-        if name in self._native and not any(column.startswith(AT_NATIVE) for column in read.maps):
+        if name in self._native and not any(column.startswith(AT_NATIVE) for column in outputs.maps):
             return
         environment = self._environments[name]
         where = f"environment '{name}'"
-        if len(read.logits) != len(environment):
-            raise ReadingError(f"known answers for {where} have {len(read.logits)} rows, it has {len(environment)}")
-        finite(read.logits, "logits", where)
+        if len(outputs.logits) != len(environment):
+            raise ReadingError(f"known answers for {where} have {len(outputs.logits)} rows, it has {len(environment)}")
+        require_finite(outputs.logits, "logits", where)
         classes = len(environment.table.classes)
-        self._answers[name, False] = ModelOutputs(two_columns(read.logits, classes, where), read.activations, read.maps)
+        self._answers[name, False] = ModelOutputs(
+            logits_per_class(outputs.logits, classes, where), outputs.activations, outputs.maps
+        )
 
     @property
-    def _alike(self) -> list[tuple[str, bool]]:
-        """The environments, as `_layers` names them, that the trained network reads without layers."""
+    def _read_without_layers(self) -> list[tuple[str, bool]]:
+        """The keys of `_layers` of environments that the trained network reads without layers."""
         return [key for key, layers in self._layers.items() if not (key[1] or layers)]
 
     @cached_property
     def _shares(self) -> bool:
-        """Whether answers to an image are taken over from one environment to others."""
-        if self.model.device != "cpu" or len(self._alike) < 2:
+        """Whether outputs for an image are reused in other environments."""
+        if self.model.device != "cpu" or len(self._read_without_layers) < 2:
             return False
-        with evaluating(self.model.network):
-            return answers_apart(self.model.network, self._environments[self._alike[0][0]].images)
+        with eval_mode(self.model.network):
+            return is_batch_independent(self.model.network, self._environments[self._read_without_layers[0][0]].images)
 
-    def _once(self, environment: Environment, where: str) -> Float[np.ndarray, "n k"]:
-        """Logits for an environment of which only those images are put through that no other one had."""
-        shared, step = self._shared, batch_of(self.model.device, environment.images.shape)
-        for name, read in self.answers().items():
-            if name not in shared.of:
-                shared.keep(hashes_of(self._environments[name].images, step), read.logits)
-                shared.of.add(name)
+    def _shared_logits(self, environment: Environment, where: str) -> Float[np.ndarray, "n k"]:
+        """Return logits for an environment, of which only images are read that no earlier environment had."""
+        shared, step = self._shared, batch_size_for(self.model.device, environment.images.shape)
+        for name, outputs in self.answers().items():
+            if name not in shared.environments:
+                shared.keep(hashes_of(self._environments[name].images, step), outputs.logits)
+                shared.environments.add(name)
         hashes = hashes_of(environment.images, step)
         rows = shared.unanswered(hashes)
         if len(rows) or not len(hashes):
-            read = self._pass(self.model.network, environment.images, (), where, environment, rows)
-            shared.keep(hashes[rows], two_columns(read.logits, len(environment.table.classes), where))
-        shared.of.add(environment.name)
+            outputs = self._pass(self.model.network, environment.images, (), where, environment, rows)
+            shared.keep(hashes[rows], logits_per_class(outputs.logits, len(environment.table.classes), where))
+        shared.environments.add(environment.name)
         return shared.answers_for(hashes)
 
     def _untrained(self) -> nn.Module:
         if self.model.untrained is None:
             raise ReadingError("the untrained network was asked for, but the model does not say how to build it")
-        if self._blank is None:
-            self._blank = self.model.untrained().to(self.model.device)
-        return self._blank
+        if self._untrained_network is None:
+            self._untrained_network = self.model.untrained().to(self.model.device)
+        return self._untrained_network
 
     def _pass(
         self,
@@ -583,67 +602,75 @@ class ModelReading:
         images: Images,
         layers: tuple[str, ...],
         where: str,
-        of: Environment | None = None,
+        environment: Environment | None = None,
         rows: Int[np.ndarray, "m"] | None = None,
     ) -> ModelOutputs:
-        """One pass over all images, streamed by batch; only logits, pooled activations and columns of maps are kept.
+        """Read images batch by batch; keep only logits, pooled activations and statistics of maps.
 
         Args:
-            rows: Those of the images that are put through; all of them for None.
+            network: The network.
+            images: The images.
+            layers: Layers whose activations are kept.
+            where: Name of the images in errors.
+            environment: The environment of the images, with their masks; None for images of none.
+            rows: Positions of the images that are read; all for None.
         """
         n = len(images)
         if n == 0:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
-        maps, further_columns = StreamedSummary(), list[dict[str, np.ndarray]]()
-        step = AT_ONCE if starts_program(network) else batch_of(self.model.device, images.shape)
-        with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
-            places = np.arange(n) if rows is None else rows
-            fill = of is not None and self._shares
+        maps, map_columns = StreamedSummary(), list[dict[str, np.ndarray]]()
+        step = AT_ONCE if starts_program(network) else batch_size_for(self.model.device, images.shape)
+        with eval_mode(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
+            positions = np.arange(n) if rows is None else rows
+            fill = environment is not None and self._shares
             batches = (
-                (start, images.read(places[start : start + step]).to(self.model.device))
-                for start in range(0, len(places), step)
+                (start, images.read(positions[start : start + step]).to(self.model.device))
+                for start in range(0, len(positions), step)
             )
 
-            def put_through(part: tuple[int, Tensor]) -> object:
-                recorder.at(part[0])
+            def forward(part: tuple[int, Tensor]) -> object:
+                recorder.start_batch(part[0])
                 return _filled_batch(network, part[1], step) if fill else network(part[1])
 
-            is_other_process = isinstance(network, ProcessNetwork)
-            answered = (
-                read_ahead(put_through, batches)
-                if is_other_process
-                else ((part, put_through(part)) for part in batches)
+            runs_elsewhere = isinstance(network, ProcessNetwork)
+            outputs = (
+                read_ahead(forward, batches)
+                if runs_elsewhere
+                else ((numbered_batch, forward(numbered_batch)) for numbered_batch in batches)
             )
-            for (start, batch), output_of_batch in answered:
-                index, output = places[start : start + step], output_of_batch
+            for (start, batch), output_of_batch in outputs:
+                index, output = positions[start : start + step], output_of_batch
                 if isinstance(output, Tensor) and output.ndim == 4:
                     lesion = lesion_map(output, batch, where)
-                    if of is not None and of.masks is not None:
-                        labels = of.masks.read(index)[:, 0]
-                        maps.append(lesion, labels, _pixel_size(of, index))
-                        further_columns.append(self._beside(output, labels, of, index))
+                    if environment is not None and environment.masks is not None:
+                        labels = environment.masks.read(index)[:, 0]
+                        maps.append(lesion, labels, _pixel_size(environment, index))
+                        map_columns.append(self._kind_and_native_columns(output, labels, environment, index))
                     output = lesion.flatten(1).amax(dim=1)
                 logits.append(logits_of(output, len(index), where))
                 recorder.check()
         values = np.concatenate(logits)
-        finite(values, "logits", where, places, n)
+        require_finite(values, "logits", where, positions, n)
         for layer, activations in recorder.activations.items():
-            finite(activations, f"activations of '{layer}'", where, places, n)
-        columns = {**(maps.columns() if maps else {}), **(join_parts(further_columns) if further_columns else {})}
+            require_finite(activations, f"activations of '{layer}'", where, positions, n)
+        columns = {**(maps.columns() if maps else {}), **(join_parts(map_columns) if map_columns else {})}
         return ModelOutputs(values, recorder.activations, columns)
 
-    def _beside(self, logits: Tensor, labels: Tensor, of: Environment, index: np.ndarray) -> dict[str, np.ndarray]:
-        """Columns that need the logits of all kinds: of each kind, and at native size where that was asked."""
-        counts = count_kinds(logits, labels) if logits.shape[1] > 2 else {}
-        if of.native is not None and of.name in self._native:
-            counts |= native_columns(logits, of.native, of, index)
-        return counts
+    def _kind_and_native_columns(
+        self, logits: Tensor, labels: Tensor, environment: Environment, index: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the columns that need the logits of all kinds: counts by kind, and those at native size."""
+        columns = count_kinds(logits, labels) if logits.shape[1] > 2 else {}
+        if environment.native is not None and environment.name in self._native:
+            columns |= native_columns(logits, environment.native, environment, index)
+        return columns
 
 
 def _filled_batch(forward: nn.Module, batch: Tensor, size: int) -> object:
-    """Return the answers to a batch, filled up with its last image: a library chooses its kernels, and last bits, by
-    size.
+    """Return the outputs for a batch that is padded with its last image to a fixed size.
+
+    A library chooses its kernels by the size of a batch, and results differ in the last bits between kernels.
     """
     missing = size - len(batch)
     if missing == 0:
@@ -652,26 +679,26 @@ def _filled_batch(forward: nn.Module, batch: Tensor, size: int) -> object:
     return output[: len(batch)] if isinstance(output, Tensor) and output.ndim and len(output) == size else output
 
 
-def batch_of(device: str, shape: tuple[int, int, int]) -> int:
-    """How many images of a shape go through at once: fewer of large ones, whose maps would fill the memory.
+def batch_size_for(device: str, shape: tuple[int, int, int]) -> int:
+    """Return the batch size for images of a shape: smaller for large ones, whose maps would fill the memory.
 
     Examples:
-        >>> [batch_of("cpu", (3, side, side)) for side in (64, 224, 512, 2048)]
+        >>> [batch_size_for("cpu", (3, side, side)) for side in (64, 224, 512, 2048)]
         [64, 64, 12, 1]
     """
-    most = BATCH if device == "cpu" else ACCELERATOR_BATCH
-    return max(1, most * min(LARGE**2, shape[1] * shape[2]) // (shape[1] * shape[2]))
+    max_batch = BATCH if device == "cpu" else ACCELERATOR_BATCH
+    return max(1, max_batch * min(LARGE_SIDE**2, shape[1] * shape[2]) // (shape[1] * shape[2]))
 
 
 def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray, "b 2"] | None:
-    """Height and width of the images' pixels in mm, where the data say them."""
+    """Return the height and width of the images' pixels in mm; None where these are unknown."""
     spacing = environment.millimeters
     return None if spacing is None else np.repeat(spacing[index, None], 2, axis=1)
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Generator[None]:
-    """Eval mode, and afterward the mode that each submodule had (some may be frozen in eval on purpose)."""
+def eval_mode(network: nn.Module) -> Generator[None]:
+    """Set a network to eval mode, and restore the mode of each submodule afterward (some may be frozen in eval)."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -681,7 +708,7 @@ def evaluating(network: nn.Module) -> Generator[None]:
             module.training = training
 
 
-def _same_rows(a: Environment, b: Environment) -> bool:
+def _have_same_rows(a: Environment, b: Environment) -> bool:
     """Return whether two environments hold the same rows with the same factors."""
     if len(a) != len(b) or a.table.columns.keys() != b.table.columns.keys():
         return False
@@ -689,23 +716,25 @@ def _same_rows(a: Environment, b: Environment) -> bool:
     return all(np.array_equal(x, y, equal_nan=x.dtype.kind == "f") for x, y in pairs)
 
 
-# Several probes on one model: their requests are gathered, each environment is read once, then each measures.
+# Several probes on one model: their requests are collected, each environment is read once, then each probe measures.
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """measurements: probe name -> its measurements. reads: environment name -> outputs of the trained network.
+    """Measurements of several probes on one model.
 
     Attributes:
-        sampled: Probe name -> the activations that it keeps, of probes that keep any.
-        asked: Probe name -> the environments of `reads` that it asked for.
+        measurements: Name of a probe -> its measurements.
+        reads: Name of an environment -> outputs of the trained network.
+        sampled: Name of a probe -> the activations that it keeps, of probes that keep any.
+        environments: Name of a probe -> the environments of `reads` that it requested.
 
     Examples:
         >>> from assay.plugin import build
         >>> from assay.testing.probe import PixelReader, World
         >>> probes = {"performance": build("probe", "performance", {})}
         >>> result = run_probes(Model(PixelReader({"tag": 4.0}), threshold=0.5), World(), probes)
-        >>> result.asked
+        >>> result.environments
         {'performance': ('same', 'neutral', 'reversed')}
         >>> result.reads["same"].logits.shape
         (400, 2)
@@ -714,16 +743,19 @@ class ProbeResult:
     measurements: dict[str, list[Measurement]]
     reads: dict[str, ModelOutputs]
     sampled: dict[str, SampledActivations]
-    asked: dict[str, tuple[str, ...]]
+    environments: dict[str, tuple[str, ...]]
 
 
 def run_probes(
     model: Model, scene: Scene, probes: Mapping[str, Probe], known: Mapping[str, ModelOutputs] | None = None
 ) -> ProbeResult:
-    """Read a model once on all that the probes ask for, and measure.
+    """Read a model once on all environments that probes request, and measure.
 
     Args:
-        known: Answers of this model kept earlier, by environment name; images that they cover are not read
+        model: The model.
+        scene: The environments.
+        probes: Probes by name.
+        known: Outputs of this model that were stored earlier, by environment name; these environments are not read
             again.
 
     Examples:
@@ -740,8 +772,9 @@ def run_probes(
     }
     sampled = {name: sample for name, sample in samples.items() if sample is not None}
     reads = reading.answers()
-    named = {
-        name: dict.fromkeys(request.environment.name for request in requested) for name, requested in requests.items()
+    names_by_probe = {
+        name: dict.fromkeys(request.environment.name for request in requests_of_probe)
+        for name, requests_of_probe in requests.items()
     }
-    environments = {name: tuple(place for place in places if place in reads) for name, places in named.items()}
+    environments = {name: tuple(place for place in places if place in reads) for name, places in names_by_probe.items()}
     return ProbeResult(measurements, reads, sampled, environments)

@@ -1,6 +1,7 @@
-"""Which layers' trained values matter: each layer is put back to where it started, or permuted, and the rest kept.
+"""Measure which layers' trained values matter: the loss of performance when one layer is reset or permuted.
 
-After Zhang, Bengio and Singer (2022), Are all layers created equal?
+The network, also as it was before training, comes from a `Model`. After Zhang, Bengio and Singer (2022), Are all layers
+created equal?
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.faithfulness import with_permuted_weights
-from assay.probes.performance import measurement_of
-from assay.probes.probe import Reading, Request, Scope, SourceOfImages, same_rows, source_of
+from assay.probes.performance import compute_measurement
+from assay.probes.probe import Reading, Request, Scope, SourceOfImages, environment_named, sample_rows
 from assay.probes.reader import ModelReading
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import ModelPredictions
 from assay.stats.measures import value_and_contributions
 
-_cost_of = partial(
+_reset_measure = partial(
     Measure,
     probe="reinitialization",
     needs=("layer",),
@@ -42,17 +43,17 @@ _cost_of = partial(
 )
 
 register_measures(
-    _cost_of(
+    _reset_measure(
         "auroc-lost-to-start", meaning="AUROC lost when the layer is reset to its start", display="AUROC lost to start"
     ),
-    _cost_of(
+    _reset_measure(
         "auroc-lost-to-random",
         meaning="AUROC lost when the layer's trained values are permuted",
         display="AUROC lost to random",
     ),
-    _cost_of("accuracy-lost-to-start", meaning="accuracy lost when the layer is reset to its start"),
-    _cost_of("accuracy-lost-to-random", meaning="accuracy lost when the layer's trained values are permuted"),
-    _cost_of(
+    _reset_measure("accuracy-lost-to-start", meaning="accuracy lost when the layer is reset to its start"),
+    _reset_measure("accuracy-lost-to-random", meaning="accuracy lost when the layer's trained values are permuted"),
+    _reset_measure(
         "weight-change",
         meaning="distance of the layer's weights from their start, over their length there",
         unit="share of length",
@@ -61,20 +62,27 @@ register_measures(
     ),
 )
 
-CHANGE = "weight-change"
+WEIGHT_CHANGE = "weight-change"
 START, RANDOM = "start", "random"
 REST = "(rest)"
-"""Suffix of a layer that holds other probed layers: its remainder outside them."""
+"""Suffix of the name of a layer that holds other probed layers: it is the part outside of them."""
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """The images that every network answers, and the outputs of the trained one."""
+    """The images that every network reads.
+
+    Attributes:
+        images: The images.
+        table: Their factors and targets.
+        trained: Predictions of the trained network.
+        template: A measurement with the environment.
+    """
 
     images: PickedImages
     table: FactorTable
     trained: ModelPredictions
-    place: Measurement
+    template: Measurement
 
 
 @component(
@@ -84,7 +92,7 @@ class _Sample:
     version=2,
 )
 class Reinitialization:
-    """Implements `Probe`. The claim is that the answers rest on values that training gave a layer.
+    """Implements `Probe`. The claim is that outputs depend on values that training gave a layer.
 
     Per probed layer (and whatever of the network is in none, such as its head; layer "" is the whole network):
 
@@ -115,39 +123,40 @@ class Reinitialization:
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """One environment of the trained network; the others are read here."""
-        return (Request(source_of(scene, self.environment)),)
+        """Return one environment for the trained network; `measure` itself reads the changed networks."""
+        return (Request(environment_named(scene, self.environment)),)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Layer by layer, then the whole network."""
-        model, environment = reading.model, source_of(scene, self.environment)
+        """Return the measurements layer by layer, then of the whole network."""
+        model, environment = reading.model, environment_named(scene, self.environment)
         parts = parts_of(model.network, model.layers)
         if not parts:
-            return [undefined(CHANGE, Code.NO_WEIGHTS, environment=environment.name)]
+            return [undefined(WEIGHT_CHANGE, Code.NO_WEIGHTS, environment=environment.name)]
         sample = self._sample(reading, environment)
         every = tuple(key for keys in parts.values() for key in keys)
         measurements = [
-            m for layer, keys in {**parts, "": every}.items() for m in _advantage(model, RANDOM, layer, keys, sample)
+            m for layer, keys in {**parts, "": every}.items() for m in _reset_losses(model, RANDOM, layer, keys, sample)
         ]
         if model.untrained is not None:
             start = model.untrained().to(model.device)
             for layer, keys in {**parts, "": every}.items():
-                measurements.append(_weight_change(model.network, start, layer, keys, sample.place))
-                measurements += _advantage(model, START, layer, keys, sample, start)
+                measurements.append(_weight_change(model.network, start, layer, keys, sample.template))
+                measurements += _reset_losses(model, START, layer, keys, sample, start)
         return measurements
 
     def _sample(self, reading: Reading, environment: Environment) -> _Sample:
-        rows = same_rows("reinitialization", environment.table, self.images)
+        rows = sample_rows("reinitialization", environment.table, self.images)
         table = environment.table.take(rows)
-        trained = _answers_of_model(reading.model, reading.read(environment).logits[rows], table)
+        trained = _predictions_of_model(reading.model, reading.read(environment).logits[rows], table)
         place = Measurement("", 0.0, environment=environment.name)
         return _Sample(PickedImages(environment.images, rows), table, trained, place)
 
 
 def parts_of(network: nn.Module, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Layer -> the keys of its state, for layers that have parameters, in the network's order.
+    """Return layer -> keys of its state, for layers that have parameters, in the network's order.
 
-    A module belongs to the innermost of `layers` that holds it; one in none goes by the first part of its name.
+    A module belongs to the innermost of `layers` that holds it. A module in none of them belongs to a layer with the
+    first part of its name.
     """
     by_part: dict[str, list[str]] = {}
     for key in network.state_dict():
@@ -160,74 +169,80 @@ def parts_of(network: nn.Module, layers: Sequence[str]) -> dict[str, tuple[str, 
     return {name: tuple(keys) for name, keys in by_part.items() if not parameters.isdisjoint(keys)}
 
 
-def put_back(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Module:
-    """Return a copy with these parameters and buffers of another network.
+def reset_layers(network: nn.Module, start: nn.Module, keys: Sequence[str]) -> nn.Module:
+    """Return a copy of a network with these parameters and buffers of `start`.
 
     Raises:
         ValueError: If shapes differ.
     """
     restored = copy.deepcopy(network)
-    state, other = restored.state_dict(), start.state_dict()
-    if wrong := [key for key in keys if key not in other or other[key].shape != state[key].shape]:
-        raise ValueError(f"the network before training has another shape: {wrong[0]}")
+    state, start_state = restored.state_dict(), start.state_dict()
+    if differing := [key for key in keys if key not in start_state or start_state[key].shape != state[key].shape]:
+        raise ValueError(f"the network before training has another shape: {differing[0]}")
     with torch.no_grad():
         for key in keys:
-            state[key].copy_(other[key])
+            state[key].copy_(start_state[key])
     return restored
 
 
 def _weight_change(
-    network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str], place: Measurement
+    network: nn.Module, start: nn.Module, layer: str, keys: Sequence[str], template: Measurement
 ) -> Measurement:
-    """How far the layer's parameters lie from their start, relative to their length there."""
-    here = replace(place, measure=CHANGE, layer=layer, unit=MEASURES[CHANGE].unit, chance=math.nan)
+    """Return the distance of a layer's parameters from their start, over their length there."""
+    measurement = replace(
+        template, measure=WEIGHT_CHANGE, layer=layer, unit=MEASURES[WEIGHT_CHANGE].unit, chance=math.nan
+    )
     now, then = _parameters(network, keys), _parameters(start, keys)
     if [value.shape for value in now] != [value.shape for value in then]:
-        return replace(here, value=math.nan, reason=Reason.of(Code.OTHER_SHAPE))
+        return replace(measurement, value=math.nan, reason=Reason.of(Code.OTHER_SHAPE))
     length = math.sqrt(sum(float((value**2).sum()) for value in then))
-    moved = math.sqrt(sum(float(((a - b) ** 2).sum()) for a, b in zip(now, then, strict=True)))
+    change = math.sqrt(sum(float(((a - b) ** 2).sum()) for a, b in zip(now, then, strict=True)))
     if not length:
-        return replace(here, value=math.nan, reason=Reason.of(Code.ZERO_START))
-    if not math.isfinite(moved / length):
-        return replace(here, value=math.nan, reason=Reason.of(Code.NOT_FINITE_WEIGHTS))
-    return replace(here, value=moved / length)
+        return replace(measurement, value=math.nan, reason=Reason.of(Code.ZERO_START))
+    if not math.isfinite(change / length):
+        return replace(measurement, value=math.nan, reason=Reason.of(Code.NOT_FINITE_WEIGHTS))
+    return replace(measurement, value=change / length)
 
 
 def _parameters(network: nn.Module, keys: Sequence[str]) -> list[Tensor]:
     return [value.detach().double().cpu() for name, value in network.named_parameters() if name in keys]
 
 
-def _advantage(
+def _reset_losses(
     model: Model, to: str, layer: str, keys: Sequence[str], sample: _Sample, start: nn.Module | None = None
 ) -> Iterator[Measurement]:
-    """Advantage of the trained network over the one with that layer as it was, or permuted."""
-    place = replace(sample.place, layer=layer, n=len(sample.table))
+    """Yield the AUROC and the accuracy that are lost when a layer is reset to `start`, or permuted where it is None."""
+    template = replace(sample.template, layer=layer, n=len(sample.table))
     ranking = "auroc" if sample.trained.n_classes == 2 else "auroc-macro"
     names: Mapping[str, str] = {f"auroc-lost-to-{to}": ranking, f"accuracy-lost-to-{to}": "accuracy"}
     try:
-        changed = with_permuted_weights(model.network, keys) if start is None else put_back(model.network, start, keys)
+        changed = (
+            with_permuted_weights(model.network, keys) if start is None else reset_layers(model.network, start, keys)
+        )
         logits = ModelReading(replace(model, network=changed), ()).logits(sample.images)
     except (ReadingError, ValueError) as error:
-        yield from (replace(place, measure=name, value=math.nan, reason=reason_in_words(str(error))) for name in names)
-        return
-    answers, patient = _answers_of_model(model, logits, sample.table), sample.table.patient
-    for name, of in names.items():
-        (before, ours), (after, theirs) = (
-            value_and_contributions(of, outputs, patient) for outputs in (sample.trained, answers)
+        yield from (
+            replace(template, measure=name, value=math.nan, reason=reason_in_words(str(error))) for name in names
         )
-        described = measurement_of(of, sample.trained, patient, place)
+        return
+    predictions, patient = _predictions_of_model(model, logits, sample.table), sample.table.patient
+    for name, ranking_or_accuracy in names.items():
+        (before, before_contributions), (after, after_contributions) = (
+            value_and_contributions(ranking_or_accuracy, outputs, patient) for outputs in (sample.trained, predictions)
+        )
+        measurement = compute_measurement(ranking_or_accuracy, sample.trained, patient, template)
         yield replace(
-            described,
+            measurement,
             measure=name,
             value=before.value - after.value,
             direction="none",
-            standard_error=float(np.sqrt(((ours - theirs) ** 2).sum())),
-            contributions=Contributions(np.unique(patient), ours - theirs),
+            standard_error=float(np.sqrt(((before_contributions - after_contributions) ** 2).sum())),
+            contributions=Contributions(np.unique(patient), before_contributions - after_contributions),
             chance=math.nan,
             reason=before.reason or after.reason,
         )
 
 
-def _answers_of_model(model: Model, logits: np.ndarray, table: FactorTable) -> ModelPredictions:
+def _predictions_of_model(model: Model, logits: np.ndarray, table: FactorTable) -> ModelPredictions:
     threshold = 0.5 if model.threshold is None else model.threshold
     return ModelPredictions(logits, table.target, threshold)

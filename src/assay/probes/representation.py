@@ -1,4 +1,7 @@
-"""Representation statistics: spectra, separation of factors, and similarity."""
+"""Statistics of layers: spectra, dimensions, separation of classes and factors, and similarity of layers.
+
+Activations come from the reading of a model, pooled to one vector per image; factors from the environment's table.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +30,9 @@ from assay.probes.probe import (
     SampledActivations,
     Scope,
     SourceOfImages,
-    same_rows,
-    source_of,
-    with_untrained,
+    environment_named,
+    requests_with_untrained,
+    sample_rows,
 )
 from assay.probes.reader import GramMatrices, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
@@ -37,34 +40,34 @@ from assay.stats.influence import sum_by_patient
 from assay.stats.metrics import is_varying
 from assay.stats.similarity import center, cka_matrix, hsic, squared_distances, undefined_reason
 
-_layer = partial(Measure, probe="representation", needs=("layer",), environment=NEUTRAL)
-_dimensions = partial(_layer, unit="dimensions", low=1.0)
-_alike = partial(_layer, low=0.0, high=1.0)
+_layer_measure = partial(Measure, probe="representation", needs=("layer",), environment=NEUTRAL)
+_dimension_measure = partial(_layer_measure, unit="dimensions", low=1.0)
+_similarity_measure = partial(_layer_measure, low=0.0, high=1.0)
 
 register_measures(
-    _dimensions(
+    _dimension_measure(
         "effective-rank", meaning="number of directions with variance, by entropy", reference="Roy and Vetterli 2007"
     ),
-    _dimensions(
+    _dimension_measure(
         "rankme", meaning="effective rank without centering", display="RankMe", reference="Garrido et al. 2023"
     ),
-    _dimensions(
+    _dimension_measure(
         "participation-ratio", meaning="number of directions with variance, by squares", reference="Gao et al. 2017"
     ),
-    _dimensions(
+    _dimension_measure(
         "components-90",
         meaning="number of directions with 90% of the variance",
         display="components for 90% of the variance",
     ),
-    _layer("condition-number", meaning="greatest over least eigenvalue", unit="ratio", low=1.0),
-    _layer(
+    _layer_measure("condition-number", meaning="greatest over least eigenvalue", unit="ratio", low=1.0),
+    _layer_measure(
         "condition-number-90-10",
         meaning="90th over 10th percentile of the eigenvalues",
         unit="ratio",
         low=1.0,
         display="condition number, 90th over 10th percentile",
     ),
-    _layer(
+    _layer_measure(
         OF_MAPS,
         meaning="99.9th over 90th percentile of 100 eigenvalues of the flattened maps",
         unit="ratio",
@@ -73,21 +76,21 @@ register_measures(
         display="condition number of flattened maps",
         reference="Srinivasan et al. 2022",
     ),
-    _layer("kurtosis", meaning="excess kurtosis of units; 0 for normal ones", low=-2.0),
-    _dimensions(
+    _layer_measure("kurtosis", meaning="excess kurtosis of units; 0 for normal ones", low=-2.0),
+    _dimension_measure(
         "intrinsic-dimension",
         meaning="dimension of the images' activations, by nearest neighbors",
         low=0.0,
         reference="Facco et al. 2017",
     ),
-    _layer(
+    _layer_measure(
         "constant-units",
         meaning="share of units with the same value for all images",
         unit="share of units",
         low=0.0,
         high=1.0,
     ),
-    _layer(
+    _layer_measure(
         "class-separation",
         meaning="share of the layer's variance between classes",
         unit="share of variance",
@@ -96,14 +99,14 @@ register_measures(
         chance=0.0,
         reference="Kelley 1935",
     ),
-    _alike(
+    _similarity_measure(
         "cka-to-untrained",
         meaning="similarity to the same layer before training, by centered kernel alignment",
         display="CKA with the layer before training",
         chance=0.0,
         reference="Kornblith et al. 2019; Song et al. 2012",
     ),
-    _alike(
+    _similarity_measure(
         "cka",
         meaning="similarity of two layers, by centered kernel alignment",
         display="CKA",
@@ -113,13 +116,13 @@ register_measures(
         compared=False,
         reference="Kornblith et al. 2019; Song et al. 2012",
     ),
-    _layer(
+    _layer_measure(
         "eigenvalue-share",
         meaning="share of the layer's variance of the eigenvalue at a rank",
         unit="share of variance",
         compared=False,
     ),
-    _layer(
+    _layer_measure(
         "eigenvalue-share-maps",
         meaning="share of the variance of a layer's flattened maps of the eigenvalue at a rank",
         unit="share of variance",
@@ -141,29 +144,32 @@ register_measures(
     ),
 )
 
-# The shape of one representation: its eigenvalues and their summaries, its units, its intrinsic dimension.
+# Statistics of one representation: eigenvalues and their summaries, units, intrinsic dimension.
 #
 # A representation is a matrix [n, d] of finite numbers, a row per image, a column per unit.
 
 PERCENTILES = (10.0, 90.0)
-"""Of the eigenvalues whose ratio is the robust condition number."""
+"""Percentiles of the eigenvalues whose ratio is the robust condition number."""
 COMPONENTS, MAP_PERCENTILES = 100, (90.0, 99.9)
-"""Eigenvalues of standardized maps, and their percentiles whose ratio is the condition number of maps."""
-RESOLUTION = 1e-12
-"""Share of the greatest eigenvalue under which one is 0: float32 holds a unit to 6e-8, so its variance no finer."""
-SHARE_FITTED = 0.9
+"""Number of leading eigenvalues of standardized maps, and their percentiles whose ratio is the condition number."""
+MIN_EIGENVALUE_SHARE = 1e-12
+"""Share of the greatest eigenvalue under which an eigenvalue counts as 0, by the precision of float32."""
+FITTED_SHARE = 0.9
 """Share of the images, those with the smallest ratios of distances, that the intrinsic dimension is fitted to."""
-FEWEST_DISTINCT = 20
-"""Images with activations of their own that an intrinsic dimension needs."""
+MIN_DISTINCT = 20
+"""Least number of distinct images for an intrinsic dimension."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A number, its standard error where it has one, or NaN with the reason.
+    """A statistic with its standard error, or NaN with a reason.
 
     Attributes:
-        n: The images that it rests on, where not all do.
-        contributions: Those of patients, where it has an error over patients.
+        value: The value.
+        reason: Why it is undefined or doubtful.
+        error: Its standard error; NaN without one.
+        n: Number of images that it is computed from; None for all.
+        contributions: Contributions of patients, where its error is over patients.
     """
 
     value: float
@@ -186,7 +192,7 @@ def eigenvalues(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
     rank = min(n - 1, x.shape[1])
     if rank > 0:
         values = np.linalg.eigvalsh(x.T @ x if x.shape[1] <= n else x @ x.T)[::-1][:rank] / (n - 1)
-        spectrum[:rank] = np.where(values > RESOLUTION * values[0], values, 0.0)
+        spectrum[:rank] = np.where(values > MIN_EIGENVALUE_SHARE * values[0], values, 0.0)
     return spectrum
 
 
@@ -226,15 +232,15 @@ def participation_ratio(features: Float[np.ndarray, "n d"]) -> float:
     x = center(features)
     squares = hsic(x, x)
     trace = len(x) / (len(x) - 1)  # of the covariance: rows have a mean square of 1
-    return trace**2 / squares if squares > RESOLUTION * trace**2 else math.nan
+    return trace**2 / squares if squares > MIN_EIGENVALUE_SHARE * trace**2 else math.nan
 
 
-def condition(values: Float[np.ndarray, " d"]) -> Scalar:
+def condition_number(values: Float[np.ndarray, " d"]) -> Scalar:
     """The greatest eigenvalue over the least, from 1 on. NaN where the least is 0: it would be infinite."""
     return _ratio(values, float(values[-1]), float(values[0]), 0)
 
 
-def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
+def percentile_condition_number(values: Float[np.ndarray, " d"]) -> Scalar:
     """Return the 90th percentile of the eigenvalues over the 10th, from 1 on: robust to a single dead direction."""
     low, high = (float(np.percentile(values, percentile)) for percentile in PERCENTILES)
     return _ratio(values, low, high, PERCENTILES[0])
@@ -254,10 +260,10 @@ def eigenvalues_of_maps(gram: GramMatrices) -> Float[np.ndarray, " d"]:
     if min(n - 1, gram.varying) < COMPONENTS:
         return np.zeros(0)
     values = np.linalg.eigvalsh(gram.products)[::-1][:COMPONENTS] / (n - 1)
-    return np.where(values > RESOLUTION * values[0], values, 0.0)
+    return np.where(values > MIN_EIGENVALUE_SHARE * values[0], values, 0.0)
 
 
-def condition_maps(gram: GramMatrices) -> Scalar:
+def map_condition_number(gram: GramMatrices) -> Scalar:
     """Compute the condition number of a layer's maps: a ratio of percentiles of its leading eigenvalues, from 1 on.
 
     The 99.9th percentile over the 90th of the 100 greatest eigenvalues of a principal component analysis of
@@ -291,8 +297,8 @@ def _ratio(values: np.ndarray, low: float, high: float, percentile: float) -> Sc
     return Scalar(math.nan, zero)
 
 
-def components(values: Float[np.ndarray, " d"], share: float = 0.9) -> int:
-    """How many of the greatest eigenvalues bear this share of the variance; 0 where there is none."""
+def components_for_share(values: Float[np.ndarray, " d"], share: float = 0.9) -> int:
+    """Return how many of the greatest eigenvalues have this share of the variance; 0 without any variance."""
     total = float(values.sum())
     return int(np.count_nonzero(np.cumsum(values) < share * total * (1 - 1e-12))) + 1 if total > 0 else 0
 
@@ -324,13 +330,13 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
     distinct = np.unique(features, axis=0)
     n = len(distinct)
     x = center(distinct)
-    if n < FEWEST_DISTINCT or not x.size:
-        return Scalar(math.nan, Reason.of(Code.FEW_DISTINCT_IMAGES, images=n, least=FEWEST_DISTINCT), n=n)
+    if n < MIN_DISTINCT or not x.size:
+        return Scalar(math.nan, Reason.of(Code.FEW_DISTINCT_IMAGES, images=n, least=MIN_DISTINCT), n=n)
     near = _two_nearest(x)
     if not near[:, 0].all():
         return Scalar(math.nan, Reason.of(Code.WITHIN_ROUNDING), n=n)
     logs = np.sort(np.log(near[:, 1] / near[:, 0]))
-    fitted = int(SHARE_FITTED * n)
+    fitted = int(FITTED_SHARE * n)
     total = float(logs[:fitted].sum() + (n - fitted) * logs[fitted - 1])
     if total < 1e-9 * n:
         return Scalar(math.nan, Reason.of(Code.EQUAL_DISTANCES), n=n)
@@ -339,15 +345,15 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
 
 
 def _two_nearest(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
-    """Distances to the two nearest, computed again from the differences: from squares they would be rounded off."""
+    """Return the distances to the two nearest images, from differences, since squared distances lose precision."""
     distances = squared_distances(x)
     np.fill_diagonal(distances, np.inf)
-    places = np.argpartition(distances, 2, axis=1)[:, :3]
-    exact = np.stack([np.linalg.norm(x - x[place], axis=1) for place in places.T], axis=1)
+    nearest = np.argpartition(distances, 2, axis=1)[:, :3]
+    exact = np.stack([np.linalg.norm(x - x[neighbor], axis=1) for neighbor in nearest.T], axis=1)
     return np.sort(exact, axis=1)[:, :2]
 
 
-# How far apart a representation holds groups of images.
+# Separation of groups of images in a representation.
 
 
 def separation(
@@ -365,9 +371,9 @@ def separation(
         group: A code per row, negative where it has none; such rows are left out, and groups of a single image. The
             error is over patients. NaN with fewer than two groups, or where the images that are left are all alike.
     """
-    codes, place, counts = np.unique(group, return_inverse=True, return_counts=True)
-    rows = ((codes >= 0) & (counts > 1))[place]
-    _, place, counts = np.unique(group[rows], return_inverse=True, return_counts=True)
+    codes, group_number, counts = np.unique(group, return_inverse=True, return_counts=True)
+    rows = ((codes >= 0) & (counts > 1))[group_number]
+    _, group_number, counts = np.unique(group[rows], return_inverse=True, return_counts=True)
     n, groups = int(rows.sum()), len(counts)
     if groups < 2:
         return Scalar(math.nan, Reason.of(Code.FEW_GROUPS), n=n)
@@ -375,9 +381,9 @@ def separation(
     if not x.size:
         return Scalar(math.nan, Reason.of(Code.CONSTANT_LAYER), n=n)
     means = np.zeros((groups, x.shape[1]))
-    np.add.at(means, place, x)
+    np.add.at(means, group_number, x)
     means /= counts[:, None]
-    squared_residuals, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
+    squared_residuals, total = ((x - means[group_number]) ** 2).sum(axis=1), (x**2).sum(axis=1)
     within, correction = float(squared_residuals.sum() / total.sum()), (n - 1) / (n - groups)
     influence = -correction * (squared_residuals - within * total) / total.sum()
     clustered = sum_by_patient(influence, patient[rows])
@@ -392,7 +398,13 @@ Layers = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The images on which a model's layers are described: which rows of the environment, and their known factors."""
+    """The images on which layers are described.
+
+    Attributes:
+        index: Their positions in the environment.
+        table: Their factors, targets and patients.
+        environment: Name of the environment.
+    """
 
     index: np.ndarray
     table: FactorTable
@@ -477,27 +489,29 @@ class Representation:
     ) -> None:
         self.images = images
         self.maps = maps
-        self.most_kept = min(kept, images)
+        self.max_kept = min(kept, images)
         self.environment = environment
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """One environment, all layers, of the trained and the untrained network."""
-        return with_untrained(model, source_of(scene, self.environment))
+        """Return one environment with all layers, for the trained and the untrained network."""
+        return requests_with_untrained(model, environment_named(scene, self.environment))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """By network and layer, then between layers."""
-        model, environment = reading.model, source_of(scene, self.environment)
+        """Return the measurements by network and layer, then those between layers, then those of maps."""
+        model, environment = reading.model, environment_named(scene, self.environment)
         if not model.layers:
             return [undefined("effective-rank", Code.NO_LAYERS, environment=environment.name)]
         rows = self._rows(environment, self.images)
-        trained = _sampled(reading, environment, rows)
-        measurements = [m for layer, x in trained.items() for m in _described(x, layer, TRAINED, rows)]
-        measurements += _between(trained, trained, TRAINED, rows)
+        trained = _layer_activations(reading, environment, rows)
+        measurements = [m for layer, x in trained.items() for m in _layer_measurements(x, layer, TRAINED, rows)]
+        measurements += _cka_between_layers(trained, trained, TRAINED, rows)
         if model.untrained is not None:
-            blank = _sampled(reading, environment, rows, untrained=True)
-            measurements += [m for layer, x in blank.items() for m in _described(x, layer, UNTRAINED, rows)]
-            measurements += _between(trained, blank, UNTRAINED, rows)
-            measurements += [_moved(trained[layer], blank[layer], layer, rows) for layer in trained]
+            untrained = _layer_activations(reading, environment, rows, untrained=True)
+            measurements += [
+                m for layer, x in untrained.items() for m in _layer_measurements(x, layer, UNTRAINED, rows)
+            ]
+            measurements += _cka_between_layers(trained, untrained, UNTRAINED, rows)
+            measurements += [_cka_to_untrained(trained[layer], untrained[layer], layer, rows) for layer in trained]
         return [*measurements, *self._of_maps(model, environment)]
 
     def _of_maps(self, model: Model, environment: Environment) -> Iterator[Measurement]:
@@ -512,78 +526,78 @@ class Representation:
                 convolutions = (name for name, module in named_layers(network) if isinstance(module, nn.Conv2d))
                 layers = tuple(dict.fromkeys((*islice(convolutions, 1), *model.layers)))
                 for layer, gram in standardized_grams(network, layers, images, model.device).items():
-                    yield _one(OF_MAPS, condition_maps(gram), layer, group, rows)
+                    yield _layer_measurement(OF_MAPS, map_condition_number(gram), layer, group, rows)
                     total = gram.varying * len(images) / (len(images) - 1)
-                    yield from _shares(eigenvalues_of_maps(gram), layer, group, rows, total, "eigenvalue-share-maps")
+                    yield from _spectrum(eigenvalues_of_maps(gram), layer, group, rows, total, "eigenvalue-share-maps")
 
     def kept(self, reading: Reading, scene: Scene) -> SampledActivations | None:
-        """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""
-        if not (self.most_kept and reading.model.layers):
+        """Return pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""
+        if not (self.max_kept and reading.model.layers):
             return None
-        environment = source_of(scene, self.environment)
-        rows = self._rows(environment, self.most_kept)
-        return SampledActivations(rows.table.row, dict(_sampled(reading, environment, rows)))
+        environment = environment_named(scene, self.environment)
+        rows = self._rows(environment, self.max_kept)
+        return SampledActivations(rows.table.row, dict(_layer_activations(reading, environment, rows)))
 
     def _rows(self, environment: Environment, images: int) -> _Rows:
         """Return the rows that layers are described on."""
-        index = same_rows("representation", environment.table, images)
+        index = sample_rows("representation", environment.table, images)
         return _Rows(index, environment.table.take(index), environment.name)
 
 
-def _sampled(reading: Reading, environment: Environment, rows: _Rows, *, untrained: bool = False) -> Layers:
-    read = reading.read(environment, untrained=untrained).activations
-    return {layer: read[layer][rows.index] for layer in reading.model.layers}
+def _layer_activations(reading: Reading, environment: Environment, rows: _Rows, *, untrained: bool = False) -> Layers:
+    activations = reading.read(environment, untrained=untrained).activations
+    return {layer: activations[layer][rows.index] for layer in reading.model.layers}
 
 
-def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:
-    """Return all that is said of one layer by itself."""
+def _layer_measurements(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:
+    """Yield the measurements of one layer by itself."""
     n, units = x.shape
     values = eigenvalues(x)
 
-    def few(most: int) -> Reason:
+    def rank_reason(most: int) -> Reason:
         return Reason.of(Code.LIMITED_RANK, images=n, units=units, most=most) if n <= units else NO_REASON
 
-    yield _one("constant-units", Scalar(1 - float(is_varying(x).mean())), layer, group, rows)
+    yield _layer_measurement("constant-units", Scalar(1 - float(is_varying(x).mean())), layer, group, rows)
     for measure, value, reason_of_rank in (
-        ("effective-rank", effective_rank(values), few(n - 1)),
-        ("rankme", rankme(x), few(n)),
+        ("effective-rank", effective_rank(values), rank_reason(n - 1)),
+        ("rankme", rankme(x), rank_reason(n)),
         ("participation-ratio", participation_ratio(x), NO_REASON),
-        ("components-90", float(components(values) or math.nan), NO_REASON),
+        ("components-90", float(components_for_share(values) or math.nan), NO_REASON),
     ):
         reason = (undefined_reason(x) or Reason.of(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else reason_of_rank
-        yield _one(measure, Scalar(value, reason), layer, group, rows)
+        yield _layer_measurement(measure, Scalar(value, reason), layer, group, rows)
     excess = kurtosis(x)
     for measure, scalar in (
-        ("condition-number", condition(values)),
-        ("condition-number-90-10", condition_percentiles(values)),
+        ("condition-number", condition_number(values)),
+        ("condition-number-90-10", percentile_condition_number(values)),
         ("kurtosis", Scalar(excess, undefined_reason(x) if math.isnan(excess) else NO_REASON)),
         ("intrinsic-dimension", intrinsic_dimension(x[rows.per_patient])),
     ):
-        yield _one(measure, scalar, layer, group, rows)
-    yield from _shares(values, layer, group, rows, float(values.sum()))
+        yield _layer_measurement(measure, scalar, layer, group, rows)
+    yield from _spectrum(values, layer, group, rows, float(values.sum()))
     yield from _separations(x, layer, group, rows)
 
 
-def _shares(
+def _spectrum(
     values: np.ndarray, layer: str, group: str, rows: _Rows, total: float, measure: str = "eigenvalue-share"
 ) -> Iterator[Measurement]:
-    """Return the spectrum at the ranks 1, 2, 4, 8 and so on: each one's share of the variance, `total`."""
+    """Yield the eigenvalues at the ranks 1, 2, 4, 8 and so on, as shares of the variance `total`."""
     for rank in (2**i for i in range(int(np.count_nonzero(values)).bit_length())):
         share = Scalar(float(values[rank - 1]) / total)
-        yield _one(measure, share, layer, group, rows, level=str(rank))
+        yield _layer_measurement(measure, share, layer, group, rows, level=str(rank))
 
 
 def _separations(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:
-    """By class, then by every factor."""
+    """Yield the separation of the classes, then that of every factor's levels."""
     table = rows.table
     chance = 0.0 if len(np.unique(table.patient)) == len(table) else math.nan
-    grouped = [
+    groupings = [
         ("class-separation", "", table.target),
         *(("factor-separation", f.name, _codes(f, table)) for f in table.factors),
     ]
-    for measure, factor, codes in grouped:
+    for measure, factor, codes in groupings:
         scalar = separation(x, codes, table.patient)
-        yield _one(measure, scalar, layer, group, rows, factor=factor, chance=chance)
+        yield _layer_measurement(measure, scalar, layer, group, rows, factor=factor, chance=chance)
 
 
 def _codes(factor: Factor, table: FactorTable) -> np.ndarray:
@@ -593,27 +607,29 @@ def _codes(factor: Factor, table: FactorTable) -> np.ndarray:
     return levels.of(column) if levels.names else np.full(len(table), -1)
 
 
-def _between(first_layers: Layers, other_layers: Layers, group: str, rows: _Rows) -> Iterator[Measurement]:
-    """CKA of all pairs of layers: of one network each pair once."""
+def _cka_between_layers(first_layers: Layers, other_layers: Layers, group: str, rows: _Rows) -> Iterator[Measurement]:
+    """Yield the CKA of all pairs of layers; of one network with itself each pair once."""
     matrix = cka_matrix(list(first_layers.values()), list(other_layers.values()))
     for i, first in enumerate(first_layers):
         for j, other in enumerate(other_layers):
             if first_layers is not other_layers or i < j:
-                scalar = _compared(float(matrix[i, j]), first_layers[first], other_layers[other])
-                yield _one("cka", scalar, first, group, rows, level=other, chance=0.0)
+                scalar = _similarity(float(matrix[i, j]), first_layers[first], other_layers[other])
+                yield _layer_measurement("cka", scalar, first, group, rows, level=other, chance=0.0)
 
 
-def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Measurement:
-    """How alike a layer is to itself before training."""
-    scalar = _compared(float(cka_matrix([x], [y])[0, 0]), x, y)
-    return _one("cka-to-untrained", scalar, layer, TRAINED, rows, chance=0.0)
+def _cka_to_untrained(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Measurement:
+    """Return the CKA of a layer with the same layer before training."""
+    scalar = _similarity(float(cka_matrix([x], [y])[0, 0]), x, y)
+    return _layer_measurement("cka-to-untrained", scalar, layer, TRAINED, rows, chance=0.0)
 
 
-def _compared(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
+def _similarity(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
     return Scalar(value, (undefined_reason(x) or undefined_reason(y)) if math.isnan(value) else NO_REASON)
 
 
-def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **more: str | float) -> Measurement:
+def _layer_measurement(
+    measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **fields: str | float
+) -> Measurement:
     """Return a measurement of a layer."""
     return Measurement(
         measure,
@@ -627,5 +643,5 @@ def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **mo
         standard_error=scalar.error,
         contributions=scalar.contributions,
         reason=scalar.reason,
-        **more,  # pyright: ignore[reportArgumentType]
+        **fields,  # pyright: ignore[reportArgumentType]
     )

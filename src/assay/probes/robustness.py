@@ -1,4 +1,4 @@
-"""Measure performance under distortions of the images."""
+"""Measure performance under distortions of the images of a test environment, by family and severity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from assay.core.registry import Role, component
 from assay.core.types import Contributions, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope
-from assay.probes.reader import answers_of
+from assay.probes.reader import read_predictions
 from assay.shifts.distortions import SEVERITIES, distort, families_of
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import ModelPredictions
@@ -90,12 +90,12 @@ register_measures(
     ),
 )
 
-_OF_ERRORS = ("distorted-error", "distorted-error-increase", "accuracy-kept", "stability")
+_ERROR_MEASURES = ("distorted-error", "distorted-error-increase", "accuracy-kept", "stability")
 
 
 @dataclass(frozen=True, slots=True)
 class _MeasuredValue:
-    """A value with each patient's contribution to it, whose squares sum to its variance; NaN with the reason."""
+    """A value with the contributions of patients, whose squares sum to its variance; NaN with a reason."""
 
     value: float
     contributions: Float[np.ndarray, " p"]
@@ -103,7 +103,7 @@ class _MeasuredValue:
     reason: Reason = NO_REASON
 
 
-def known_families(families: tuple[str, ...]) -> tuple[str, ...]:
+def require_known_families(families: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of families.
 
     Raises:
@@ -116,7 +116,7 @@ def known_families(families: tuple[str, ...]) -> tuple[str, ...]:
     return families
 
 
-def each_once(severities: tuple[int, ...]) -> tuple[int, ...]:
+def require_unique_severities(severities: tuple[int, ...]) -> tuple[int, ...]:
     """Return the severities.
 
     Raises:
@@ -180,12 +180,12 @@ class Robustness:
                 min_length=1,
                 description="families of distortions or groups of them: common, retinal, endoscopy, dermoscopy, xray",
             ),
-            AfterValidator(known_families),
+            AfterValidator(require_known_families),
         ] = ("common",),
         severities: Annotated[
             tuple[Annotated[int, Field(ge=1, le=5)], ...],
             Field(min_length=1, description="severities, 1 (least) to 5 (most), each once"),
-            AfterValidator(each_once),
+            AfterValidator(require_unique_severities),
         ] = SEVERITIES,
         referable: Annotated[
             int,
@@ -206,37 +206,44 @@ class Robustness:
             environment
             for family in self.families
             if not self._refusal(clean, family)
-            for environment in self._under(clean, family, model.device)
+            for environment in self._distorted(clean, family, model.device)
         ]
         return tuple(Request(environment) for environment in (clean, *distorted))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Family by family: each severity, then the mean over them."""
+        """Return the measurements family by family: each severity, then the mean over severities."""
         clean = self._clean(scene)
-        before = self._answers(reading, clean)
-        names = _of_answers(before, self.referable)
+        clean_predictions = self._predictions(reading, clean)
+        names = _performance_measures(clean_predictions, self.referable)
         patient = clean.table.patient
         samples = np.unique(patient)
         measurements: list[Measurement] = []
         for family in self.families:
-            place = Measurement("", 0.0, environment=clean.name, factor=family, n=len(clean))
+            template = Measurement("", 0.0, environment=clean.name, factor=family, n=len(clean))
             if refusal := self._refusal(clean, family):
-                refused = (*_OF_ERRORS, *names)
-                measurements += [undefined(name, refusal, environment=clean.name, factor=family) for name in refused]
+                measures = (*_ERROR_MEASURES, *names)
+                measurements += [undefined(name, refusal, environment=clean.name, factor=family) for name in measures]
                 continue
-            environments = self._under(clean, family, reading.model.device)
+            environments = self._distorted(clean, family, reading.model.device)
             values = [
-                _values(before, self._answers(reading, environment), patient, names) for environment in environments
+                _values(clean_predictions, self._predictions(reading, environment), patient, names)
+                for environment in environments
             ]
-            for severity, here in zip(self.severities, values, strict=True):
+            for severity, values_at_severity in zip(self.severities, values, strict=True):
                 measurements += [
-                    _said(name, value, samples, replace(place, level=str(severity))) for name, value in here.items()
+                    _to_measurement(name, value, samples, replace(template, level=str(severity)))
+                    for name, value in values_at_severity.items()
                 ]
-            measurements += [_said(name, _mean([here[name] for here in values]), samples, place) for name in values[0]]
+            measurements += [
+                _to_measurement(
+                    name, _mean([values_at_severity[name] for values_at_severity in values]), samples, template
+                )
+                for name in values[0]
+            ]
         return measurements
 
-    def _answers(self, reading: Reading, environment: Environment) -> ModelPredictions:
-        return replace(answers_of(reading, environment), grade_cutoff=self.referable or 1)
+    def _predictions(self, reading: Reading, environment: Environment) -> ModelPredictions:
+        return replace(read_predictions(reading, environment), grade_cutoff=self.referable or 1)
 
     def _clean(self, scene: Scene) -> Environment:
         if self.environment and self.environment not in scene.names:
@@ -245,11 +252,11 @@ class Robustness:
             )
         return scene.environment(self.environment or scene.names[0])
 
-    def _under(self, clean: Environment, family: str, device: str) -> Iterator[Environment]:
+    def _distorted(self, clean: Environment, family: str, device: str) -> Iterator[Environment]:
         return (distort(clean, family, severity, device) for severity in self.severities)
 
     def _refusal(self, clean: Environment, family: str) -> str:
-        """Why such images cannot carry the family; empty where they can."""
+        """Return why a family cannot be applied to these images; empty where it can."""
         try:
             distort(clean, family, self.severities[0])
         except SpecError as error:
@@ -257,9 +264,9 @@ class Robustness:
         return ""
 
 
-def _of_answers(answers: ModelPredictions, referable: int) -> dict[str, str]:
-    """Names: measure of the probe -> measure of performance."""
-    ranking = {"distorted-auroc": "auroc"} if answers.n_classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
+def _performance_measures(predictions: ModelPredictions, referable: int) -> dict[str, str]:
+    """Return measure of this probe -> measure of performance that it is on distorted images."""
+    ranking = {"distorted-auroc": "auroc"} if predictions.n_classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
     graded = {"distorted-auroc-referable": "auroc-referable"} if referable else {}
     return {**ranking, **graded, "distorted-calibration-error": "calibration-error"}
 
@@ -267,9 +274,16 @@ def _of_answers(answers: ModelPredictions, referable: int) -> dict[str, str]:
 def _values(
     before: ModelPredictions, after: ModelPredictions, patient: np.ndarray, names: Mapping[str, str]
 ) -> dict[str, _MeasuredValue]:
-    """Return every measure of one family and severity. names: as `_of_answers` returns them."""
-    clean, distorted = (_found("accuracy", answers, patient) for answers in (before, after))
-    stable = _found("accuracy", replace(after, target=before.predicted), patient)
+    """Return every measure of one family and severity.
+
+    Args:
+        before: Predictions on clean images.
+        after: Predictions on the same images, distorted.
+        patient: Codes of patients.
+        names: See `_performance_measures`.
+    """
+    clean, distorted = (_measured_value("accuracy", predictions, patient) for predictions in (before, after))
+    stable = _measured_value("accuracy", replace(after, target=before.predicted), patient)
     return {
         "distorted-error": _MeasuredValue(1 - distorted.value, -distorted.contributions, 1 - distorted.chance),
         "distorted-error-increase": _MeasuredValue(
@@ -277,14 +291,14 @@ def _values(
         ),
         "accuracy-kept": _ratio(distorted, clean),
         "stability": replace(stable, chance=float("nan")),
-        **{name: _found(of, after, patient) for name, of in names.items()},
+        **{name: _measured_value(of, after, patient) for name, of in names.items()},
     }
 
 
-def _found(name: str, answers: ModelPredictions, patient: np.ndarray) -> _MeasuredValue:
-    metric, contributions = value_and_contributions(name, answers, patient)
+def _measured_value(name: str, predictions: ModelPredictions, patient: np.ndarray) -> _MeasuredValue:
+    metric, contributions = value_and_contributions(name, predictions, patient)
     return _MeasuredValue(
-        metric.value, contributions, find_measure(name).chance(answers.target, answers.n_classes), metric.reason
+        metric.value, contributions, find_measure(name).chance(predictions.target, predictions.n_classes), metric.reason
     )
 
 
@@ -295,24 +309,24 @@ def _ratio(distorted: _MeasuredValue, clean: _MeasuredValue) -> _MeasuredValue:
     return _MeasuredValue(share, (distorted.contributions - share * clean.contributions) / clean.value)
 
 
-def _mean(of: Sequence[_MeasuredValue]) -> _MeasuredValue:
+def _mean(values: Sequence[_MeasuredValue]) -> _MeasuredValue:
     """Return the mean over severities; undefined where one of them is."""
-    value = float(np.mean([result.value for result in of]))
-    contributions = np.mean([result.contributions for result in of], axis=0)
+    mean = float(np.mean([result.value for result in values]))
+    contributions = np.mean([result.contributions for result in values], axis=0)
     return _MeasuredValue(
-        value, contributions, of[0].chance, next((result.reason for result in of if result.reason), NO_REASON)
+        mean, contributions, values[0].chance, next((result.reason for result in values if result.reason), NO_REASON)
     )
 
 
-def _said(name: str, result: _MeasuredValue, samples: np.ndarray, place: Measurement) -> Measurement:
+def _to_measurement(name: str, measured: _MeasuredValue, samples: np.ndarray, template: Measurement) -> Measurement:
     return replace(
-        place,
+        template,
         measure=name,
-        value=result.value,
-        reason=result.reason,
+        value=measured.value,
+        reason=measured.reason,
         direction=direction_of(name),
-        patients=len(result.contributions),
-        standard_error=float(np.sqrt((result.contributions**2).sum())),
-        contributions=Contributions(samples, result.contributions),
-        chance=result.chance,
+        patients=len(measured.contributions),
+        standard_error=float(np.sqrt((measured.contributions**2).sum())),
+        contributions=Contributions(samples, measured.contributions),
+        chance=measured.chance,
     )

@@ -1,4 +1,7 @@
-"""Probes of segmentation models: overlap, lesion-free false positives, and painted lesions."""
+"""Probes of segmentation models: overlap, false positives in lesion-free images, and lesions that are changed.
+
+They are computed from statistics of a model's maps (`ModelPredictions.maps`) and the factors of the images.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +22,29 @@ from assay.core.registry import component
 from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
 from assay.models.ref import Model
-from assay.probes.performance import measurement_of, rows_of
-from assay.probes.probe import Reading, Request, Scope, groups_of, measurement_with_error, patients
+from assay.probes.performance import compute_measurement, select_rows
+from assay.probes.probe import Reading, Request, Scope, groups_of, measurement_with_error, number_of_patients
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
 from assay.stats.influence import ModelPredictions
 from assay.stats.measures import COMPUTED
 
-# How well a model outlines lesions, and how quiet it is where there is none, in each environment and group.
+# Overlap with lesions, and false positives in lesion-free images, in each environment and group.
 
 
 class MapMeasures:
-    """Measures of kept map statistics, of every test environment and by group.
+    """Base class of probes that measure statistics of maps, in every test environment and by group.
+
+    Standard errors are over patients; `n` counts the images of a measure. A measure is NaN with a reason where an
+    environment or a group lacks its subject, and for a model that returns no maps.
 
     Attributes:
-        name: Name of the probe, whose measures those of an environment are.
-        grouped: Those of each group of a factor (its levels, or the halves below and above the median of the neutral
+        scope: See `Scope`.
+        name: Name of the probe, under which the measures of an environment are registered.
+        grouped: Measures of each group of a factor (its levels, or the halves below and above the median of the neutral
             rows), with `factor` and `level`.
-        by_kind: Those of each kind of lesion, named by `level`, where there are several. n: the images that a measure
-            is of. Standard errors are over patients. NaN with the reason where an environment or a group lacks the
-            subject of a measure, and for a model that gives no maps.
+        by_kind: Measures of each kind of lesion, named by `level`, where there are several kinds.
+        native: Whether maps are also measured at the size of the images' files.
     """
 
     scope: ClassVar[Scope] = "tests"
@@ -49,91 +55,98 @@ class MapMeasures:
 
     @property
     def overall(self) -> list[str]:
-        """Measures of an environment."""
+        """Names of the measures of an environment."""
         of_probe = (measure for measure in COMPUTED.values() if measure.entry.probe == self.name)
         return [measure.name for measure in of_probe if self.native or not measure.requirements.native]
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
-        """Return the answers in every test environment."""
+        """Return every test environment."""
         return tuple(Request(scene.environment(name), native=self.native) for name in scene.names)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Overall, then by kind and by group."""
-        from assay.probes.reader import answers_of
+        """Return the measurements of each environment, then those by kind of lesion and by group."""
+        from assay.probes.reader import read_predictions
 
         measurements: list[Measurement] = []
-        answered: dict[str, tuple[ModelPredictions, FactorTable]] = {}
+        predictions_by_environment: dict[str, tuple[ModelPredictions, FactorTable]] = {}
         kinds: tuple[str, ...] = ()
         for name in scene.names:
             environment = scene.environment(name)
-            answers = answers_of(reading, environment)
-            if not answers.maps:
+            predictions = read_predictions(reading, environment)
+            if not predictions.maps:
                 code = Code.NO_MASKS if environment.masks is None else Code.NO_PIXEL_LOGITS
                 measurements += [undefined(measure, code, environment=name) for measure in self.overall]
                 continue
-            table, place = environment.table, Measurement("", 0.0, environment=name)
+            table, template = environment.table, Measurement("", 0.0, environment=name)
             measurements += [
                 # contrasts take their contributions from kept outputs
                 replace(
-                    _in_millimeters(measurement_of(measure, answers, table.patient, place), environment),
+                    _in_millimeters(compute_measurement(measure, predictions, table.patient, template), environment),
                     contributions=None,
                 )
                 for measure in self.overall
             ]
-            answered[name] = answers, table
+            predictions_by_environment[name] = predictions, table
             kinds = environment.masks.kinds if environment.masks is not None else kinds
-        return measurements + self.describe(answered, scene.neutral().table, kinds)
+        return measurements + self.describe(predictions_by_environment, scene.neutral().table, kinds)
 
     def describe(
-        self, answered: Mapping[str, tuple[ModelPredictions, FactorTable]], reference: FactorTable, kinds: Sequence[str]
+        self,
+        predictions_by_environment: Mapping[str, tuple[ModelPredictions, FactorTable]],
+        reference: FactorTable,
+        kinds: Sequence[str],
     ) -> list[Measurement]:
-        """Return each kind of lesion and each group, of answers that are there already: environment -> answers and the
-        table of their rows. Those of several folds may stand one after another.
+        """Return the measurements of predictions by kind of lesion and by group.
 
         Args:
-            reference: The neutral rows, whose medians cut the halves.
-            kinds: Names, in the order of the masks' labels.
+            predictions_by_environment: Environment -> predictions, and the table of their rows. Those of several folds
+                may be concatenated.
+            reference: The neutral rows, whose medians divide factors into halves.
+            kinds: Names of the kinds of lesion, in the order of the masks' labels.
         """
         measurements: list[Measurement] = []
-        for name, (answers, table) in answered.items():
-            place = Measurement("", 0.0, environment=name)
+        for name, (predictions, table) in predictions_by_environment.items():
+            template = Measurement("", 0.0, environment=name)
             measurements += [
-                measurement_of(measure, of_kind, table.patient, replace(place, level=kind))
-                for kind, of_kind in _kinds(answers, kinds)
+                compute_measurement(measure, of_kind, table.patient, replace(template, level=kind))
+                for kind, of_kind in _predictions_by_kind(predictions, kinds)
                 for measure in self.by_kind
             ]
             for group in groups_of(table, reference):
-                inside, patient = rows_of(answers, group.rows), table.patient[group.rows]
-                at = replace(place, factor=group.factor, level=group.level)
-                measurements += [measurement_of(measure, inside, patient, at) for measure in self.grouped]
+                of_group, patient = select_rows(predictions, group.rows), table.patient[group.rows]
+                template_of_group = replace(template, factor=group.factor, level=group.level)
+                measurements += [
+                    compute_measurement(measure, of_group, patient, template_of_group) for measure in self.grouped
+                ]
         return measurements
 
 
-def _kinds(answers: ModelPredictions, names: Sequence[str]) -> Iterator[tuple[str, ModelPredictions]]:
-    """Return each of several kinds, and the answers as if it were the only one; a pixel is called by its greatest
-    logit.
+def _predictions_by_kind(predictions: ModelPredictions, names: Sequence[str]) -> Iterator[tuple[str, ModelPredictions]]:
+    """Yield each kind with the predictions as if it were the only kind; nothing where there is one kind.
+
+    A pixel is predicted as the kind of its greatest logit.
     """
-    maps = answers.maps
-    for place, name in enumerate(names if "kind_truth" in maps else ()):
-        of_kind = {key: maps[f"kind_{key}"][:, place] for key in OF_KINDS}
+    maps = predictions.maps
+    for index, name in enumerate(names if "kind_truth" in maps else ()):
+        of_kind = {key: maps[f"kind_{key}"][:, index] for key in OF_KINDS}
         counts = {
             key: np.repeat(of_kind[key][:, None], maps[key].shape[1], axis=1) for key in ("predicted", "hit", "stray")
         }
-        score, floor = _told_apart(of_kind["found"], of_kind["lesions"]), np.full(len(of_kind["found"]), -np.inf)
-        alone = {**counts, "truth": of_kind["truth"], "lesion_score": score, "floor": floor}
+        score, floor = _detection_scores(of_kind["found"], of_kind["lesions"]), np.full(len(of_kind["found"]), -np.inf)
+        replaced = {**counts, "truth": of_kind["truth"], "lesion_score": score, "floor": floor}
         native_names = {key: f"{AT_NATIVE}kind_{key}" for key in ("truth", "predicted", "hit")}
-        native = {f"{AT_NATIVE}{key}": maps[of][:, place] for key, of in native_names.items() if of in maps}
-        yield name, replace(answers, maps={**maps, **alone, **native})
+        native = {f"{AT_NATIVE}{key}": maps[column][:, index] for key, column in native_names.items() if column in maps}
+        yield name, replace(predictions, maps={**maps, **replaced, **native})
 
 
-def _told_apart(counts: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
-    """Return a score per lesion: 1 if it is found at p = 0.5, -1 if it is missed, NaN where padded."""
-    place = np.arange(max(int(lesions.max(initial=0)), 1))
-    return np.where(place < counts[:, None], 1.0, np.where(place < lesions[:, None], -1.0, np.nan))
+def _detection_scores(detected: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n l"]:
+    """Return a score per lesion: 1 if it is detected at p = 0.5, -1 if it is missed, NaN for padding."""
+    lesion = np.arange(max(int(lesions.max(initial=0)), 1))
+    return np.where(lesion < detected[:, None], 1.0, np.where(lesion < lesions[:, None], -1.0, np.nan))
 
 
 def _in_millimeters(measurement: Measurement, environment: Environment) -> Measurement:
-    """Return a measurement of lengths has the unit in which they were taken."""
+    """Return a measurement with the unit mm in place of px, where the size of the environment's pixels is known."""
     return (
         replace(measurement, unit="mm")
         if measurement.unit == "px" and environment.millimeters is not None
@@ -197,26 +210,26 @@ class LesionFree(MapMeasures):
     grouped: ClassVar[tuple[str, ...]] = ("false-positive-rate", "false-positive-rate-at-90")
 
 
-# Counterfactual painting: the segmentation as a lesion fades, shrinks, moves and disappears.
+# Counterfactual images: the segmentation when a lesion fades, shrinks, moves or disappears.
 
-_painted = partial(Measure, probe="painting", environment=NEUTRAL, low=0.0, high=1.0)
+_painting_measure = partial(Measure, probe="painting", environment=NEUTRAL, low=0.0, high=1.0)
 
 register_measures(
-    _painted(
+    _painting_measure(
         "place-called",
         meaning="share of a removed lesion's place that is predicted lesion",
         display="removed lesion's place predicted",
         direction="lower",
         chance=0.0,
     ),
-    _painted(
+    _painting_measure(
         "place-found",
         meaning="share of removed lesions that still count as found",
         display="removed lesions found",
         direction="lower",
         chance=0.0,
     ),
-    _painted(
+    _painting_measure(
         "found",
         meaning="share of lesions found with the factor set to a quantile",
         display="lesions found",
@@ -224,7 +237,7 @@ register_measures(
         high=math.inf,
         compared=False,
     ),
-    _painted(
+    _painting_measure(
         "lesion-logit",
         meaning="change of the logit at which half of a lesion is predicted, in sd over lesions",
         display="logit of a lesion",
@@ -237,22 +250,24 @@ register_measures(
 )
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Where a factor is set, in its neutral marginal."""
-USUAL = ("contrast", "size", "position_x", "position_y")
-"""The factors that are moved where none are named, as far as the phantom has them: fade, shrink, move."""
-SHARE_FOUND, SCORE = "found", "lesion-logit"
-UNIT = MEASURES[SCORE].unit
-PLACE = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-90"}
-"""Measure where lesions were -> the corresponding measure of maps compared with the masks of the lesions."""
+"""Quantiles of its neutral marginal to which a factor is set."""
+DEFAULT_FACTORS = ("contrast", "size", "position_x", "position_y")
+"""Factors that are changed where none are named, if the phantom has them: they make a lesion fade, shrink or move."""
+SHARE_FOUND, LESION_LOGIT = "found", "lesion-logit"
+UNIT = MEASURES[LESION_LOGIT].unit
+REMOVED_PLACE_MEASURES = {"place-called": "pixel-recall", "place-found": "lesion-sensitivity-at-90"}
+"""Measure at the place of removed lesions -> the measure of maps that is computed with the masks of these lesions."""
 
 
 @dataclass(frozen=True)
 class PaintedImages:
-    """The images that are read, the same rows in each: as they are, with a factor set, and without their lesions.
+    """Environments with the same rows: as they are, with a factor changed, and without lesions.
 
     Attributes:
-        without_lesions: The images without lesions, with the masks of these; None where the phantom cannot take
-            lesions away.
+        original: The images as they are.
+        set_to: (factor, quantile) -> the images with the factor set to the quantile.
+        without_lesions: The images without lesions, with the masks of the removed lesions; None where the phantom
+            cannot remove lesions.
     """
 
     original: Environment
@@ -299,7 +314,7 @@ class FactorPainting:
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the images with a lesion, each set value of each factor, and the same images without."""
-        painted = self._painted(scene)
+        painted = self._painted_images(scene)
         if painted is None:
             return ()
         without_lesions = () if painted.without_lesions is None else (painted.without_lesions,)
@@ -308,108 +323,113 @@ class FactorPainting:
         )
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """By factor and quantile, then where lesions were."""
-        from assay.probes.reader import answers_of
+        """Return the measurements by factor and quantile, then those at the places of removed lesions."""
+        from assay.probes.reader import read_predictions
 
-        painted = self._painted(scene)
+        painted = self._painted_images(scene)
         if painted is None:
             return [undefined(SHARE_FOUND, Code.NOTHING_TO_PAINT)]
-        before = answers_of(reading, painted.original)
+        before = read_predictions(reading, painted.original)
         if not before.maps:
             return [undefined(SHARE_FOUND, Code.NO_MASKS if painted.original.masks is None else Code.NO_PIXEL_LOGITS)]
-        place = Measurement("", 0.0, environment=scene.neutral().name)
+        template = Measurement("", 0.0, environment=scene.neutral().name)
         changed_factors = {factor for factor, _ in painted.set_to}
         measurements = [
-            undefined(SHARE_FOUND, Code.NO_RISING_FACTOR, environment=place.environment, factor=name)
+            undefined(SHARE_FOUND, Code.NO_RISING_FACTOR, environment=template.environment, factor=name)
             for name in self.factors
             if name not in changed_factors
         ]
         patient = painted.original.table.patient
         for (factor, u), environment in painted.set_to.items():
-            at = replace(place, factor=factor, level=f"{u:g}")
-            answers = answers_of(reading, environment)
+            template_of_level = replace(template, factor=factor, level=f"{u:g}")
+            predictions = read_predictions(reading, environment)
             measurements.append(
-                replace(measurement_of("lesion-sensitivity-at-90", answers, patient, at), measure=SHARE_FOUND)
+                replace(
+                    compute_measurement("lesion-sensitivity-at-90", predictions, patient, template_of_level),
+                    measure=SHARE_FOUND,
+                )
             )
-            measurements.append(score_change(before, answers, patient, at))
-        return measurements + self._where_they_were(reading, painted.without_lesions, place)
+            measurements.append(score_change(before, predictions, patient, template_of_level))
+        return measurements + self._removed_place_measurements(reading, painted.without_lesions, template)
 
-    def _painted(self, scene: Scene) -> PaintedImages | None:
+    def _painted_images(self, scene: Scene) -> PaintedImages | None:
         neutral = scene.neutral()
         rows = np.flatnonzero(_rows_with_lesion(neutral.table))[: self.images]
         rising = [factor.name for factor in neutral.table.factors if factor.kind != "categorical"]
-        wanted = [name for name in self.factors or USUAL if name in rising]
-        moved = {(name, u): scene.at_quantile(name, u) for name in wanted for u in QUANTILES}
+        factors = [name for name in self.factors or DEFAULT_FACTORS if name in rising]
+        environments = {(name, u): scene.at_quantile(name, u) for name in factors for u in QUANTILES}
         set_to = {
-            key: _taken(environment, environment.name, rows)
-            for key, environment in moved.items()
+            key: _take_rows(environment, environment.name, rows)
+            for key, environment in environments.items()
             if environment is not None
         }
         if not set_to or not len(rows):
             return None
-        original, without_lesions = _taken(neutral, "(lesions)", rows), None
+        original, without_lesions = _take_rows(neutral, "(lesions)", rows), None
         if LESION.name in scene.changeable():
             without_lesions = replace(
-                _taken(scene.counterfactual(LESION.name, "low"), "(lesions gone)", rows), masks=original.masks
+                _take_rows(scene.counterfactual(LESION.name, "low"), "(lesions gone)", rows), masks=original.masks
             )
         return PaintedImages(original, set_to, without_lesions)
 
-    def _where_they_were(
-        self, reading: Reading, without_lesions: Environment | None, place: Measurement
+    def _removed_place_measurements(
+        self, reading: Reading, without_lesions: Environment | None, template: Measurement
     ) -> list[Measurement]:
-        from assay.probes.reader import answers_of
+        from assay.probes.reader import read_predictions
 
         if without_lesions is None:
             reason = Reason.of(Code.NO_LESION_FACTOR, factor=LESION.name)
-            return [undefined(name, reason, environment=place.environment) for name in PLACE]
-        answers = answers_of(reading, without_lesions)
+            return [undefined(name, reason, environment=template.environment) for name in REMOVED_PLACE_MEASURES]
+        predictions = read_predictions(reading, without_lesions)
         return [
             replace(
-                measurement_of(of_maps, answers, without_lesions.table.patient, place),
+                compute_measurement(of_maps, predictions, without_lesions.table.patient, template),
                 measure=name,
                 direction=direction_of(name),
                 chance=0.0,
             )
-            for name, of_maps in PLACE.items()
+            for name, of_maps in REMOVED_PLACE_MEASURES.items()
         ]
 
 
 def score_change(
-    original: ModelPredictions, moved: ModelPredictions, patient: Int[np.ndarray, " n"], place: Measurement
+    original: ModelPredictions, changed: ModelPredictions, patient: Int[np.ndarray, " n"], template: Measurement
 ) -> Measurement:
     """`lesion-logit`: see `FactorPainting`. Its standard error is over patients, that of the unit included."""
-    place = replace(place, measure=SCORE, unit=UNIT, chance=0.0)
-    before, after = _scores(original), _scores(moved)
+    template = replace(template, measure=LESION_LOGIT, unit=UNIT, chance=0.0)
+    before, after = _lesion_logits(original), _lesion_logits(changed)
     has_lesion, both = ~np.isnan(before), ~np.isnan(before) & ~np.isnan(after)
     n = int(both.sum())
     residual = np.where(has_lesion, before - before[has_lesion].mean() if has_lesion.any() else 0.0, 0.0)
     deviation = float(np.sqrt((residual[has_lesion] ** 2).mean())) if has_lesion.any() else 0.0
     if not n or deviation <= 1e-6 * max(1.0, float(np.abs(before[has_lesion]).max(initial=0.0))):
         reason = Reason.of(Code.NO_LESION_LOGIT_UNIT if n else Code.NO_LESION_IN_BOTH)
-        return replace(place, value=float("nan"), reason=reason, n=n)
+        return replace(template, value=float("nan"), reason=reason, n=n)
     effect = float((after - before)[both].mean() / deviation)
     # How much each image moves the deviation, as a share of it: the unit has an error too.
-    by_unit = np.where(has_lesion, (residual**2 - deviation**2) / deviation**2 / 2 / has_lesion.sum(), 0.0)
-    influence = -effect * by_unit
+    unit_influence = np.where(has_lesion, (residual**2 - deviation**2) / deviation**2 / 2 / has_lesion.sum(), 0.0)
+    influence = -effect * unit_influence
     influence[both] += ((after - before)[both] / deviation - effect) / n
-    return measurement_with_error(replace(place, n=n, patients=patients(patient[both])), effect, influence, patient)
+    return measurement_with_error(
+        replace(template, n=n, patients=number_of_patients(patient[both])), effect, influence, patient
+    )
 
 
-def _scores(answers: ModelPredictions) -> Float[np.ndarray, " n"]:
-    """Return the logit at which half of a lesion is called, mean over the lesions of an image; NaN without one."""
-    score = answers.maps["lesion_score"].astype(np.float64)
+def _lesion_logits(predictions: ModelPredictions) -> Float[np.ndarray, " n"]:
+    """Return the logit at which half of a lesion is predicted, mean over the lesions of an image; NaN without one."""
+    score = predictions.maps["lesion_score"].astype(np.float64)
     lesions = (~np.isnan(score)).sum(axis=1)
     return np.where(lesions > 0, np.nansum(score, axis=1) / np.maximum(lesions, 1), np.nan)
 
 
 def _rows_with_lesion(table: FactorTable) -> Bool[np.ndarray, " n"]:
-    """Rows that show a lesion; all of a phantom that always shows one."""
+    """Return which rows show a lesion; all of a phantom that always draws one."""
     if LESION.name not in table.columns:
         return np.ones(len(table), dtype=bool)
     return table.columns[LESION.name] == table.factor(LESION.name).levels.index("present")
 
 
-def _taken(environment: Environment, name: str, rows: Int[np.ndarray, " n"]) -> Environment:
-    """Some rows of an environment, under a name of their own."""
+def _take_rows(environment: Environment, name: str, rows: Int[np.ndarray, " n"]) -> Environment:
+    """Return some rows of an environment as an environment of this name."""
     masks = None if environment.masks is None else PickedMasks(environment.masks, rows)
     return Environment(name, environment.table.take(rows), PickedImages(environment.images, rows), masks, ())

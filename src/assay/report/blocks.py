@@ -1,4 +1,4 @@
-"""Render blocks: rows of tables as a chart and a table of the page."""
+"""Render blocks of a page: select rows of a table of the run folder, and show them as a chart and a table."""
 
 from __future__ import annotations
 
@@ -42,14 +42,7 @@ from assay.report.sheets import (
     svg_download,
     text_cell,
 )
-from assay.report.words import (
-    VERDICTS,
-    axis_words,
-    display_name,
-    doubtful,
-    sentence_case,
-    verdict_words,
-)
+from assay.report.words import VERDICTS, axis_words, display_name, is_doubtful, sentence_case, verdict_words
 from assay.stats.format import common_decimals, count, in_words, join_words
 from assay.stats.rows import Row, numeric
 from assay.store.columns import CellKind
@@ -124,9 +117,9 @@ def chart(block: Block, context: PageContext, width: float = FULL_WIDTH) -> Figu
         case "curve":
             return _draw_curve(block, rows, context, width)
         case "field" | "froc":
-            return _draw_field_of_rows(block, rows, context, width)
+            return _draw_lines(block, rows, context, width)
         case "trade":
-            return _draw_trade(block, rows, context, width)
+            return _draw_operating_points(block, rows, context, width)
         case "heat":
             return _draw_heat_map(block, rows, context, width)
         case "none":
@@ -169,7 +162,7 @@ def _draw_strip(block: Block, rows: Sequence[Row], context: PageContext, width: 
     if len(panels) == 1:
         panels = [replace(panels[0], title="")]
     plot = Plot(tuple(panels), tuple(levels), colors, axis, panels[0].limits or (0.0, 1.0), tuple(order), "")
-    return make_figure(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), still=_still)
+    return make_figure(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), without_hover=_still)
 
 
 def _draw_curve(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
@@ -213,7 +206,7 @@ def _draw_curve(block: Block, rows: Sequence[Row], context: PageContext, width: 
     along_name = "share p" if name == "p" else in_words(name)
     shares = scaled and float(positions[-1]) <= 1.0
     plot = Plot(panels, tuple(levels), colors, axis, span, tuple(positions), along_name, scaled=shares)
-    return make_figure(block, plot, kept, draw_curves, width, f"{cut} {more}".strip(), still=_still)
+    return make_figure(block, plot, kept, draw_curves, width, f"{cut} {more}".strip(), without_hover=_still)
 
 
 def _is_number(text: str) -> bool:
@@ -282,7 +275,7 @@ def _limit_number(by_level: Mapping[str, T], most: int, name: str) -> tuple[dict
 
 def _panel_title(block: Block, row: Row, context: PageContext) -> str:
     """Return the title of a row's panel: its value of the panel's column; confounders of doses are apart."""
-    name = _text(block.table, block.panel or "measure", row, context) if block.panel or "measure" in row else ""
+    name = _cell_words(block.table, block.panel or "measure", row, context) if block.panel or "measure" in row else ""
     confounder = coordinates(row).get("confounder", "") if block.along.startswith("axis ") else ""
     if not confounder or "confounder" not in context.scope.axes or context.scope.axis == "confounder":
         return name
@@ -294,7 +287,7 @@ def _row_name(block: Block, row: Row, context: PageContext) -> str:
     parts = [
         coordinates(row).get(name.removeprefix("axis "), "")
         if name.startswith("axis ")
-        else _text(block.table, name, row, context)
+        else _cell_words(block.table, name, row, context)
         if row.get(name)
         else ""
         for name in block.row_columns
@@ -325,7 +318,7 @@ def _chart_panel(
             *interval_ends(row, block.value),
             context.values_by_seed(row),
             along(row) if along else _row_name(block, row, context),
-            reason_words(row.get("reason", "")) if doubtful(row) else "",
+            reason_words(row.get("reason", "")) if is_doubtful(row) else "",
         )
         for row in rows
     )
@@ -360,7 +353,7 @@ _DASHES = ("5 3", "1 3", "")
 
 
 def _gray_references(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
-    """Return gray references along a curve, as the first recipe has them."""
+    """Return the reference groups of a curve as gray lines, from the rows of the first recipe."""
     of_recipe = [row for row in rows if row["recipe"] == rows[0]["recipe"]]
     lines: list[ReferenceLine] = []
     for group, dash in zip(distinct_values(row["group"] for row in of_recipe), _DASHES, strict=False):
@@ -372,8 +365,8 @@ def _gray_references(rows: Sequence[Row]) -> tuple[ReferenceLine, ...]:
     return tuple(lines)
 
 
-def _draw_trade(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
-    """False positives against overlap: a point per recipe with its intervals, in the region where both may lie."""
+def _draw_operating_points(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
+    """Draw false positives against overlap: a point per recipe with its intervals and its joint confidence region."""
     estimates = {
         (row["recipe"], row["measure"], row["environment"]): row
         for row in context.tables["estimates"]
@@ -382,13 +375,13 @@ def _draw_trade(block: Block, rows: Sequence[Row], context: PageContext, width: 
     spots: list[Point] = []
     used: list[Row] = []
     for row in rows:
-        both = [estimates.get((row["recipe"], row[side], row[f"{side}_environment"])) for side in ("across", "up")]
-        if both[0] is None or both[1] is None:
+        sides = [estimates.get((row["recipe"], row[side], row[f"{side}_environment"])) for side in ("across", "up")]
+        if sides[0] is None or sides[1] is None:
             continue
-        used += [both[0], both[1]]
-        seeds = [dict(context.values_by_seed(point)) for point in (both[0], both[1])]
+        used += [sides[0], sides[1]]
+        seeds = [dict(context.values_by_seed(point)) for point in (sides[0], sides[1])]
         ends = [
-            (numeric(point, "value"), numeric(point, "low"), numeric(point, "high")) for point in (both[0], both[1])
+            (numeric(point, "value"), numeric(point, "low"), numeric(point, "high")) for point in (sides[0], sides[1])
         ]
         pairs = tuple((seeds[0][seed], seeds[1][seed]) for seed in sorted(seeds[0].keys() & seeds[1].keys()))
         region = tuple((float(x), float(y)) for x, y in json.loads(row["region"] or "[]"))
@@ -415,16 +408,16 @@ def _draw_trade(block: Block, rows: Sequence[Row], context: PageContext, width: 
 
 
 def _covers_axes(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> bool:
-    """Return whether a region reaches beyond both axes on both sides."""
+    """Return whether a region covers both axes from end to end."""
     ends = [[point[i] for point in region] for i in (0, 1)]
     return bool(region) and all(
-        min(own_ends) <= low + 0.05 * (high - low) and max(own_ends) >= high - 0.05 * (high - low)
-        for own_ends, (low, high) in zip(ends, spans, strict=True)
+        min(axis_ends) <= low + 0.05 * (high - low) and max(axis_ends) >= high - 0.05 * (high - low)
+        for axis_ends, (low, high) in zip(ends, spans, strict=True)
     )
 
 
-def _draw_field_of_rows(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
-    """A line per recipe through points of two columns, with the area of its intervals where it has some."""
+def _draw_lines(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
+    """Draw a line per recipe through points of two columns, with the area of its intervals where it has any."""
     defined = [row for row in rows if not math.isnan(numeric(row, block.up))]
     lines: dict[str, list[tuple[float, float]]] = {}
     ends: dict[str, list[tuple[float, float, float]]] = {}
@@ -435,47 +428,48 @@ def _draw_field_of_rows(block: Block, rows: Sequence[Row], context: PageContext,
         ends.setdefault(level, []).extend([] if math.isnan(low) else [(at, low, high)])
     if not lines:
         return None
-    lines, cut = _limit_number(lines, MAX_LEVELS, "lines")
+    lines, limit = _limit_number(lines, MAX_LEVELS, "lines")
     traces = tuple(Line(level, tuple(sorted(points)), _band_corners(ends[level])) for level, points in lines.items())
     points = [point for trace in traces for point in (*trace.points, *trace.band)]
     across = (min(x for x, _ in points), max(x for x, _ in points))
-    square = block.chart == "froc"
-    span = (0.0, 1.02) if square else axis_limits([y for _, y in points], [], (-math.inf, math.inf))
+    is_froc = block.chart == "froc"
+    span = (0.0, 1.02) if is_froc else axis_limits([y for _, y in points], [], (-math.inf, math.inf))
     levels = tuple(trace.level for trace in traces)
     across = (across[0], max(across[1], across[0] + 1e-9))
     colors = _level_styles(block, levels, context)
     colors |= dict.fromkeys(block.reference_groups, REFERENCE)
-    field = Scatter(*_axis_titles(block), across, span, levels, colors, traces=traces, has_root_scale=square)
-    return make_figure(block, field, defined, draw_scatter, width, cut)
+    field = Scatter(*_axis_titles(block), across, span, levels, colors, traces=traces, has_root_scale=is_froc)
+    return make_figure(block, field, defined, draw_scatter, width, limit)
 
 
 def _band_corners(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
-    """Return the corners of the area between lower and upper ends along a line."""
+    """Return the corners of the band between the lower and upper ends (x, low, high) of the intervals along a line."""
     ordered = sorted(ends)
     return (*((at, low) for at, low, _ in ordered), *((at, high) for at, _, high in reversed(ordered)))
 
 
 def _draw_heat_map(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
-    """A value by two columns: a map per recipe, or per pair of recipes."""
-    names = short_names(distinct_values(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
+    """Draw a value by two columns as heat maps, one per recipe or per pair of recipes."""
+    names = short_names(distinct_values(str(row[axis]) for row in rows for axis in (block.up, block.along)) or [""])
     short = dict(
-        zip(distinct_values(str(row[one]) for row in rows for one in (block.up, block.along)), names, strict=False)
+        zip(distinct_values(str(row[axis]) for row in rows for axis in (block.up, block.along)), names, strict=False)
     )
 
-    def label_of(row: Row, column: str) -> str:
-        return _text(block.table, column, row, context) if column in context.page.cells else short[str(row[column])]
+    def cell_label(row: Row, column: str) -> str:
+        is_special = column in context.page.cells
+        return _cell_words(block.table, column, row, context) if is_special else short[str(row[column])]
 
     values: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
         name = str(row[block.panel]) if block.panel else context.level_label(row)
-        values.setdefault(name, {})[label_of(row, block.up), label_of(row, block.along)] = numeric(row, "value")
-    values, cut = _limit_number(values, MAX_PANELS, "panels")
+        values.setdefault(name, {})[cell_label(row, block.up), cell_label(row, block.along)] = numeric(row, "value")
+    values, limit = _limit_number(values, MAX_PANELS, "panels")
     if not values:
         return None
     down, across = (tuple(distinct_values(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
     along, up = _axis_titles(block)
     plot = HeatMaps(values, down, across, up, along, block.title)
-    return make_figure(block, plot, rows, draw_heat_maps, width, cut)
+    return make_figure(block, plot, rows, draw_heat_maps, width, limit)
 
 
 def _axis_titles(block: Block) -> tuple[str, str]:
@@ -488,13 +482,23 @@ def make_figure(
     rows: Sequence[Row],
     draw: Callable[[PlotT, float], Drawing],
     width: float,
-    cut: str = "",
-    still: Callable[[PlotT], PlotT] = lambda plot: plot,
+    limit: str = "",
+    without_hover: Callable[[PlotT], PlotT] = lambda plot: plot,
 ) -> Figure:
-    """Make a figure. still: the plot without its texts on hovering, for a phone and for the file."""
+    """Draw a plot for the page, for a phone and as a file, with its note and its text alternative.
+
+    Args:
+        block: The block that the plot is of.
+        plot: The plot.
+        rows: Its rows, for the CSV file and for the counts of seeds and patients.
+        draw: Draws a plot at a width.
+        width: Width in pixels.
+        limit: What is left out of the plot; empty for nothing.
+        without_hover: Returns the plot without texts on hovering, for a phone and for the file.
+    """
     alternative = f"{block.title}. {sentence_case(plot.axis)}. " + " ".join(plot.words())
-    note = " ".join(part for part in (block.note, _describe_counts(rows, first=width == FIRST_WIDTH), cut) if part)
-    wide, plain_plot = draw(plot, width), still(plot)
+    note = " ".join(part for part in (block.note, _describe_counts(rows, first=width == FIRST_WIDTH), limit) if part)
+    wide, plain_plot = draw(plot, width), without_hover(plot)
     return Figure(
         block.id,
         block.title,
@@ -509,20 +513,20 @@ def make_figure(
 
 
 def _describe_counts(rows: Sequence[Row], *, first: bool) -> str:
-    """Return the seeds and patients that the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`
+    """Return the seeds and patients behind the values of a figure: `4 to 5 seeds, 1,000 patients.`
 
-    first: On the first screen, which names the seeds elsewhere.
+    first: Whether it is on the first screen, which names the seeds elsewhere.
     """
     over = "patients" if any(int_or_zero(row, "patients") for row in rows if "patients" in row) else "images"
-    parts = [_range([int_or_zero(row, name) for row in rows if name in row], name) for name in ("seeds", over)[first:]]
-    doubts = [row for row in rows if doubtful(row)]
+    parts = [_counts([int_or_zero(row, name) for row in rows if name in row], name) for name in ("seeds", over)[first:]]
+    doubts = [row for row in rows if is_doubtful(row)]
     without = all("low" in row and math.isnan(numeric(row, "low")) for row in doubts)
     what = "without an interval" if without else "undefined or doubtful"
     words = f" {len(doubts)} of {count(len(rows), 'value')} {what}." if doubts else ""
     return ", ".join(part for part in parts if part) + "." + words if any(parts) else words.strip()
 
 
-def _range(counts: Sequence[int], name: str) -> str:
+def _counts(counts: Sequence[int], name: str) -> str:
     some = sorted(value for value in counts if value)
     if not some:
         return ""
@@ -540,18 +544,18 @@ _WORDS_OF_KIND: Mapping[CellKind, Callable[[str], str]] = {
     "list": lambda value: join_words([f"{number_of_list:g}" for number_of_list in json.loads(value or "[]")]),
     "text": str,
 }
-"""Kind of a cell -> its words; of others the value is the name of a component."""
+"""Kind of a cell -> the words for its value; values of other kinds are names of components."""
 
 
-def _text(table: str, name: str, row: Row, context: PageContext) -> str:
-    """Return the value of a column in words: those of the page, else by the kind of its cells."""
+def _cell_words(table: str, name: str, row: Row, context: PageContext) -> str:
+    """Return the value of a column in words: in those of the page, else in those of the kind of its cells."""
     if name in context.page.cells:
         return context.page.cells[name].cell(row, context).text
     value = str(row.get(name, ""))
     match context.column(table, name).cell:
         case "recipe":
-            own = "coordinates" in row and value == row.get("recipe")
-            return context.recipe(row) if own else context.recipe_name(value)
+            is_own_recipe = "coordinates" in row and value == row.get("recipe")
+            return context.recipe(row) if is_own_recipe else context.recipe_name(value)
         case "environment":
             return context.names.condition(value)
         case "decision":
@@ -563,36 +567,36 @@ def _text(table: str, name: str, row: Row, context: PageContext) -> str:
 
 
 def cell(table: str, name: str, row: Row, context: PageContext, decimals: int | None = None) -> Cell:
-    """Return the cell of a column: in the words of the page, else by the kind of its cells.
+    """Return the cell of a column as the page writes it, else as the kind of its cells is written.
 
     Args:
         table: Name of the table.
         name: Name of the column.
         row: The row.
         context: The tables, with the page.
-        decimals: Decimals of the column; by the value or its interval where None.
+        decimals: Decimals of the column; chosen by the value or its interval where None.
     """
     if name in context.page.cells:
-        special = context.page.cells[name].cell(row, context)
-        return special if special.text else text_cell(NONE)
+        page_cell = context.page.cells[name].cell(row, context)
+        return page_cell if page_cell.text else text_cell(NONE)
     kind, value = context.column(table, name).cell, row.get(name)
     if kind == "count":
-        return count_cell(number_of) if (number_of := int_or_zero(row, name)) else Cell(NONE, "", True)
+        return count_cell(count_value) if (count_value := int_or_zero(row, name)) else Cell(NONE, "", True)
     if isinstance(value, bool | str) or value is None:
-        return text_cell(_text(table, name, row, context) or NONE)
+        return text_cell(_cell_words(table, name, row, context) or NONE)
     if kind == "p":
         return p_value_cell(numeric(row, name))
     low, high = interval_ends(row, name)
     if kind == "interval" and not math.isnan(low):
-        prefix = f"{name}_low" in row
-        return estimate_cell({**row, "value": value, "low": low, "high": high}, None if prefix else decimals)
+        has_own_interval = f"{name}_low" in row
+        return estimate_cell({**row, "value": value, "low": low, "high": high}, None if has_own_interval else decimals)
     if isinstance(value, int):
         return count_cell(value)
     return number_cell(float(value), 2 if decimals is None else decimals)
 
 
 def anchor(row: Row) -> str:
-    """Return the anchor of a comparison in the page."""
+    """Return the HTML anchor of a comparison."""
     return "row-" + "".join(letter if letter.isalnum() else "-" for letter in str(row["id"]))
 
 
@@ -603,10 +607,10 @@ def _make_table(block: Block, rows: Sequence[Row], context: PageContext) -> Shee
     else:
         columns = block.columns or (
             "recipe",
-            *(one for one in block.row_columns if not one.startswith("axis ")),
+            *(column for column in block.row_columns if not column.startswith("axis ")),
             "value",
         )
-        columns = [one for one in columns if one != "recipe" or context.has_several_recipes]
+        columns = [column for column in columns if column != "recipe" or context.has_several_recipes]
         measures = {row.get("measure", "") for row in rows}
         decimals = {name: _decimals([row for row in rows if row.get("measure", "") == name]) for name in measures}
         heads = [_heading(block.table, name, context) for name in columns]
@@ -616,7 +620,7 @@ def _make_table(block: Block, rows: Sequence[Row], context: PageContext) -> Shee
                     _cell_with_anchor(block, name, row, context, decimals[row.get("measure", "")]) for name in columns
                 )
             )
-            for row in _rows_shown(rows, context)
+            for row in _limit_rows(rows, context)
         ]
     note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
     table_sheet = make_sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
@@ -630,7 +634,7 @@ def _heading(table: str, name: str, context: PageContext) -> str:
 
 
 def _cell_with_anchor(block: Block, name: str, row: Row, context: PageContext, places: int) -> Cell:
-    """Return a cell, with an anchor where text cites it."""
+    """Return a cell, with an anchor in the column that sentences of the page link to."""
     plain_cell = cell(block.table, name, row, context, places)
     return (
         replace(plain_cell, anchor=anchor(row))
@@ -639,8 +643,8 @@ def _cell_with_anchor(block: Block, name: str, row: Row, context: PageContext, p
     )
 
 
-def _rows_shown(rows: Sequence[Row], context: PageContext) -> Sequence[Row]:
-    """Return the rows that a page shows: where there are too many, the first ones of the recipes that charts show."""
+def _limit_rows(rows: Sequence[Row], context: PageContext) -> Sequence[Row]:
+    """Return the rows that a page shows: all, or of too many the first ones of the recipes that charts show."""
     if len(rows) <= MAX_ROWS_SHOWN:
         return rows
     return [row for row in rows if "coordinates" not in row or context.scope.is_in_slice(row)][:MAX_ROWS_SHOWN]
@@ -651,62 +655,63 @@ def _decimals(rows: Sequence[Row]) -> int:
 
 
 def _pivot(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[list[str], list[SheetRow]]:
-    """Return a table with a line per place and a column per value of `across`; long where that makes too many.
+    """Return the headings and lines of a pivoted table, with a column per value of `across`.
 
-    A part of the place that is the same everywhere is left out, and what else tells rows of one cell apart is added.
+    Lines are named by the block's row columns, without those that are equal in all rows, and with others that
+    distinguish rows. Where there would be too many columns, the table is long: a line per row.
 
     Raises:
-        ValueError: Two rows of one cell do not differ.
+        ValueError: Two rows share a cell.
     """
-    place = (
+    identity = (
         block.row_columns
         if "recipe" in block.row_columns
         else ("recipe", *(name for name in block.row_columns if name != block.across))
     )
-    place = (*place, *_distinguishing_columns(block, rows, ("recipe", *place, block.across)))
+    identity = (*identity, *_distinguishing_columns(block, rows, ("recipe", *identity, block.across)))
     keys = [
         key
-        for key in place
+        for key in identity
         if (context.has_several_recipes if key == "recipe" else len({row[key] for row in rows}) > 1)
     ]
     columns = distinct_values(str(row[block.across]) for row in rows)
-    wide = len(keys) + len(columns) <= MAX_COLUMNS
-    keys += [] if wide else [block.across]
+    is_wide = len(keys) + len(columns) <= MAX_COLUMNS
+    keys += [] if is_wide else [block.across]
     by_place: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
         cells = by_place.setdefault(tuple(str(row[key]) for key in keys), {})
-        at = str(row[block.across]) if wide else "value"
+        at = str(row[block.across]) if is_wide else "value"
         if at in cells:
             raise ValueError(f"block {block.id}: two rows of {block.table} share a cell: {cells[at]} and {row}")
         cells[at] = row
-    columns = columns if wide else ["value"]
-    total = list(by_place.values())[:MAX_ROWS_SHOWN]
+    columns = columns if is_wide else ["value"]
+    places = list(by_place.values())[:MAX_ROWS_SHOWN]
     decimals: dict[str, int] = {}
     for column in columns:
-        decimals[column] = _decimals([own[column] for own in total if column in own])
+        decimals[column] = _decimals([line[column] for line in places if column in line])
     lines = [
         SheetRow(
             (
-                *(text_cell(_text(block.table, key, next(iter(own.values())), context) or NONE) for key in keys),
-                *(_amount(own.get(column), decimals[column]) for column in columns),
-            ),
+                *(text_cell(_cell_words(block.table, key, next(iter(line.values())), context) or NONE) for key in keys),
+                *(_count_or_estimate(line.get(column), decimals[column]) for column in columns),
+            )
         )
-        for own in total
+        for line in places
     ]
     heads = [_heading(block.table, key, context) for key in keys]
-    heads += [_level_head(block, column, rows, context) for column in columns]
+    heads += [_level_heading(block, column, rows, context) for column in columns]
     return heads, lines
 
 
-_IDENTITY = ("measure", "environment", "factor", "level", "layer", "group")
-"""Columns that tell estimates of one recipe apart."""
+_IDENTITY_COLUMNS = ("measure", "environment", "factor", "level", "layer", "group")
+"""Columns that identify an estimate among those of its recipe."""
 
 
 def _distinguishing_columns(block: Block, rows: Sequence[Row], identity: Sequence[str]) -> list[str]:
-    """Return the columns of identity besides those known without which rows of estimates would coincide."""
+    """Return the columns that are needed beyond `identity` to distinguish rows of the table `estimates`."""
     if block.table != "estimates":
         return []
-    names = [name for name in _IDENTITY if name not in identity]
+    names = [name for name in _IDENTITY_COLUMNS if name not in identity]
     by_key: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for row in rows:
         values = by_key.setdefault(tuple(str(row[name]) for name in (*identity, "recipe") if name in row), {})
@@ -715,12 +720,12 @@ def _distinguishing_columns(block: Block, rows: Sequence[Row], identity: Sequenc
     return [name for name in names if any(len(values[name]) > 1 for values in by_key.values())]
 
 
-def _amount(row: Row | None, places: int) -> Cell:
-    """Return a count, or an estimate with its interval."""
+def _count_or_estimate(row: Row | None, places: int) -> Cell:
+    """Return the cell of a count, or of an estimate with its interval."""
     return count_cell(row["value"]) if row and isinstance(row["value"], int) else estimate_cell(row, places)
 
 
-def _level_head(block: Block, value: str, rows: Sequence[Row], context: PageContext) -> str:
+def _level_heading(block: Block, value: str, rows: Sequence[Row], context: PageContext) -> str:
     """Return the heading of a column of a pivoted table."""
     row = next((row for row in rows if str(row.get(block.across)) == value), None)
-    return value if row is None else _text(block.table, block.across, row, context) or value
+    return value if row is None else _cell_words(block.table, block.across, row, context) or value

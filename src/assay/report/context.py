@@ -21,7 +21,7 @@ from assay.report.account import PageText, ResultDetail
 from assay.report.block import Block, Section
 from assay.report.drawing import Style, styles_by_level
 from assay.report.sheets import Cell
-from assay.report.words import UNSHIFTED, Names, condition_labels, condition_labels_by_recipe, leading
+from assay.report.words import UNSHIFTED, Names, condition_labels, condition_labels_by_recipe, leading_comparison
 from assay.stats.rows import CONTROLS, Row, numeric
 from assay.store.columns import Column, Table
 from assay.store.files import ColumnRows
@@ -173,7 +173,7 @@ def page_scope(tables: Mapping[str, Rows]) -> PageScope:
             values.setdefault(axis, []).append(value)
     varying_axes = {name: distinct for name, labels in values.items() if len(distinct := distinct_values(labels)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
-    lead_contrast = leading(contrasts) or next(iter(contrasts), None)
+    lead_contrast = leading_comparison(contrasts) or next(iter(contrasts), None)
     doses = tables.get("dose_changes", ())
     dose_axis = str(doses[0]["axis"]) if doses else ""
     free = [axis for axis in varying_axes if axis not in (*BUDGET_AXES, dose_axis)] or list(varying_axes)

@@ -1,4 +1,7 @@
-"""Parts of pages on images: simple cues, issues, and networks that are held against a cue."""
+"""Blocks on images for several kinds of page: simple cues, issues, and networks compared with a cue.
+
+Each shows a table of `store.data_tables`.
+"""
 
 from __future__ import annotations
 

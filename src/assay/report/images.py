@@ -23,6 +23,7 @@ from assay.report.sentences.captions import caption, pair_ends
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, join_words, number
 from assay.stats.rows import CONFOUNDER, Row, json_object, numeric
+from assay.store.schema import SHEET_GAP
 
 # Logits of a counterfactual pair at each level: that of the first image and that of the second.
 
@@ -382,17 +383,13 @@ def open_picture(path: Path) -> Image.Image:
         raise StoreError(f"cannot read {path}: {error}; {_REMEDY}") from error
 
 
-COLUMNS, GAP = 8, 2
-"""Images in a row of a sheet, and pixels between them; equal to those of `pictures`, which a page does not load."""
-
-
 def sheet_images(root: Path, row: Row, count: int, columns: int) -> Iterator[Image.Image]:
     """Yield the `count` images of a sheet, which has them in `columns` columns."""
     grid = original_pixels(root, row)
-    width, height = (grid.width + GAP) // columns, (grid.height + GAP) // math.ceil(count / columns)
+    width, height = (grid.width + SHEET_GAP) // columns, (grid.height + SHEET_GAP) // math.ceil(count / columns)
     for at in range(count):
         x, y = at % columns * width, at // columns * height
-        yield grid.crop((x, y, x + width - GAP, y + height - GAP))
+        yield grid.crop((x, y, x + width - SHEET_GAP, y + height - SHEET_GAP))
 
 
 def _reduced_to_fit(image: Image.Image) -> Image.Image:

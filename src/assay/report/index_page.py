@@ -1,4 +1,4 @@
-"""Index of several runs as one page."""
+"""Index of several runs as one page: a card per run, built from the tables of its folder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -25,17 +26,25 @@ from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
 from assay.store.place import PAGE
 
-MOST_TILES, MOST_PICTURES = 4, 3
-MOST_RESULTS = {1: MAX_ON_FIRST_SCREEN, 2: 5}
-"""Results of each run, by the number of runs; of more runs `FEW_RESULTS`."""
-FEW_RESULTS, FEW = 3, 3
+MAX_TILES, MAX_PICTURES = 4, 3
+"""Key figures and pictures of a card."""
+MAX_RESULTS = {1: MAX_ON_FIRST_SCREEN, 2: 5}
+"""Results on each card, by the number of runs; with more runs, `MAX_RESULTS_OF_MANY`."""
+MAX_RESULTS_OF_MANY, MIN_MANY_RUNS = 3, 3
+"""Results on each card of many runs, and the number from which on runs are many: their cards have no chart."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """Content of a page with a line per label. links: pages, relative to the index, in the order of the lines.
+    """Content of the template `index.html`: a table with a line per audited label or per look.
 
-    title: Headline. meta: What was read.
+    Attributes:
+        heads: Headings of the columns.
+        lines: Lines of the table.
+        links: Address of the page of each line, relative to the index; empty for none.
+        note: Sentences beneath the table.
+        title: Headline.
+        meta: What was read.
     """
 
     heads: tuple[str, ...]
@@ -48,17 +57,17 @@ class Index:
 
 @dataclass(frozen=True)
 class RunCard:
-    """What the index shows of a run, and its page, relative to the index.
+    """Content of the card of a run.
 
     Attributes:
-        name: The run folder.
-        kind: The kind of run.
-        data: The set or model.
-        date: The day on which it was made.
-        verdict: Its title; where its tables cannot be read, why.
-        opening: Its first screen; None where its tables cannot be read.
-        figure: Its first chart; None where pictures are shown in its place, or there is none.
-        link: The address of its page; empty where that could not be checked.
+        name: Name of the run folder.
+        kind: Name of the kind of run.
+        data: Name of the data or of the model.
+        date: Day of the run.
+        verdict: Title of the page; where its tables cannot be read, the reason.
+        opening: First screen of the page; None where its tables cannot be read.
+        figure: First chart of the page; None where there is none, or where there are many runs.
+        link: Address of the page, relative to the index; empty where the page could not be checked.
     """
 
     name: str
@@ -72,37 +81,60 @@ class RunCard:
 
 
 def write_index(
-    folders: Sequence[Path], path: Path, checked: Mapping[Path, str], unchecked: Mapping[Path, str] | None = None
+    folders: Sequence[Path],
+    path: Path,
+    checked_states: Mapping[Path, str],
+    unchecked_reasons: Mapping[Path, str] | None = None,
 ) -> Path:
-    """Write a page with a card per run, to sort: its finding, results, key figures, pictures and next step.
+    """Write a page with a card per run, which readers can sort: finding, results, key figures, pictures and next step.
 
     Args:
         folders: Run folders with pages.
         path: The file.
-        checked: Folders whose pages were checked -> their `run_state` before that. Their cards are kept.
-        unchecked: Folders whose pages could not be checked -> why. Their cards show that, and lead to no page.
+        checked_states: Folders whose pages were checked -> their `run_state` before that. Their cards are cached.
+        unchecked_reasons: Folders whose pages could not be checked -> why. Their cards show that, and have no link.
 
     Returns:
         The file.
     """
-    write_text(path, _index(folders, [link(folder, path) for folder in folders], checked, unchecked or {}))
+    write_text(
+        path,
+        _index_html(folders, [page_link(folder, path) for folder in folders], checked_states, unchecked_reasons or {}),
+    )
     return path
 
 
-# The card of a run is kept for this user, since it takes a dozen tables. It is as good as the check of the page before.
+# The card of a run is cached for this user, since building it reads a dozen tables. A cached card is used only for a
+# run in the state in which its page was checked.
+
+
+class _CachedCard(NamedTuple):
+    """A card as this user's cache holds it.
+
+    Attributes:
+        state: `run_state` of its run.
+        link: Address of the page.
+        layout: JSON of the layout of the index.
+        html: The card.
+    """
+
+    state: str
+    link: str
+    layout: str
+    html: str
 
 
 def run_state(folder: Path) -> str:
     """Return a hash of what the card of a run and the check of its page depend on: states of files, and Assay itself.
 
     Raises:
-        StoreError: A file cannot be looked at.
+        StoreError: The state of a file cannot be read.
     """
     try:
         states = [(name, *file_state(path)) for name, path in _page_files(folder)]
     except OSError as error:
         raise StoreError(f"cannot read {folder}: {error.strerror}") from error
-    return content_hash(ascii((folder.name, typed_path(folder), _own_state(), states)), 64)  # names may be no UTF-8
+    return content_hash(ascii((folder.name, typed_path(folder), _assay_state(), states)), 64)  # names may be no UTF-8
 
 
 def _page_files(folder: Path) -> Iterator[tuple[str, str]]:
@@ -113,30 +145,31 @@ def _page_files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def _own_state() -> str:
-    """Return a hash of the states of Assay's own files, which decide on every word of a page."""
+def _assay_state() -> str:
+    """Return a hash of the states of the files of the package, on which every word of a page depends."""
     suffixes = (".py", ".json", ".html", ".css", ".js")
-    every = sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in suffixes)
-    return content_hash([file_state(path) for path in every], 64)
+    paths = sorted(path for path in Path(__file__).parents[1].rglob("*") if path.suffix in suffixes)
+    return content_hash([file_state(path) for path in paths], 64)
 
 
 def has_card(folder: Path, state: str) -> bool:
-    """Return whether a card of a run in this state is kept, whose page was checked."""
-    return _read_card(folder)[:1] == [state]
+    """Return whether a card of a run in this state is cached, whose page was checked."""
+    card = _read_card(folder)
+    return card is not None and card.state == state
 
 
-def _read_card(folder: Path) -> list[str]:
-    """Return the state in which the card of a run is kept, how it is shown, and its HTML; nothing where none is."""
+def _read_card(folder: Path) -> _CachedCard | None:
+    """Return the cached card of a run; None without one."""
     with suppress(ValueError, TypeError):  # a file that something else wrote
-        return list(map(str, json.loads(read_user_state(_state_name(folder)))))
-    return []
+        return _CachedCard(*map(str, json.loads(read_user_state(_cache_name(folder)))))
+    return None
 
 
-def _state_name(folder: Path) -> str:
+def _cache_name(folder: Path) -> str:
     return f"card {folder.resolve()}"
 
 
-def link(folder: Path, path: Path) -> str:
+def page_link(folder: Path, path: Path) -> str:
     """Return the address of the page of a run folder, relative to the page at `path`."""
     return _address(Path(os.path.relpath(folder / PAGE, path.parent)).as_posix())
 
@@ -146,45 +179,55 @@ def _address(relative: str) -> str:
     return f"./{quote(os.fsencode(relative))}"
 
 
-def _index(
-    folders: Sequence[Path], links: Sequence[str], checked: Mapping[Path, str], unchecked: Mapping[Path, str]
+def _index_html(
+    folders: Sequence[Path],
+    links: Sequence[str],
+    checked_states: Mapping[Path, str],
+    unchecked_reasons: Mapping[Path, str],
 ) -> str:
-    shown = {"few": len(folders) < FEW, "most_results": MOST_RESULTS.get(len(folders), FEW_RESULTS)}
+    layout = {"few": len(folders) < MIN_MANY_RUNS, "most_results": MAX_RESULTS.get(len(folders), MAX_RESULTS_OF_MANY)}
     cards = [
-        (folder.name, _cells(folder, link, checked.get(folder, ""), unchecked.get(folder, ""), shown))
+        (
+            folder.name,
+            _card_html(folder, link, checked_states.get(folder, ""), unchecked_reasons.get(folder, ""), layout),
+        )
         for folder, link in zip(folders, links, strict=True)
     ]
-    return render_html("runs.html", cards, few=shown["few"])
+    return render_html("runs.html", cards, few=layout["few"])
 
 
-def _cells(folder: Path, link: str, state: str, unchecked: str, shown: Mapping[str, int]) -> Markup:
-    """Return the cells of a run as HTML, as they are kept in this state.
+def _card_html(folder: Path, link: str, state: str, unchecked_reason: str, layout: Mapping[str, int]) -> Markup:
+    """Return the card of a run as HTML, from the cache where it has the card of this state.
 
     Args:
         folder: The run folder.
         link: The address of its page.
-        state: Its state where its page was checked; else empty, and nothing is kept.
-        unchecked: Why its page could not be checked; empty where it was.
-        shown: Whether there are few runs, each of which has its chart, and how many results each has.
+        state: Its state where its page was checked; else empty, and nothing is cached.
+        unchecked_reason: Why its page could not be checked; empty where it was.
+        layout: `few`, whether there are few runs, whose cards have charts; `most_results`, the results of each card.
     """
-    key = [state, link, json.dumps(shown)]
-    if state and (stored := _read_card(folder))[:-1] == key:
-        return Markup(stored[-1])
-    card = _card(folder, link, unchecked, few=bool(shown["few"]))
-    cells = render_html("run.html", card, most_pictures=MOST_PICTURES, most_tiles=MOST_TILES, **shown)
+    key = (state, link, json.dumps(layout))
+    if state and (cached := _read_card(folder)) is not None and cached[:-1] == key:
+        return Markup(cached.html)
+    card = _card(folder, link, unchecked_reason, few=bool(layout["few"]))
+    cells = render_html("run.html", card, most_pictures=MAX_PICTURES, most_tiles=MAX_TILES, **layout)
     if state and card.opening is not None:
-        write_user_state(_state_name(folder), json.dumps([*key, cells]))
+        write_user_state(_cache_name(folder), json.dumps([*key, cells]))
     return Markup(cells)
 
 
-def _card(folder: Path, link: str, unchecked: str, *, few: bool) -> RunCard:
-    """Return what is shown of a run; where its page could not be checked, why, and no link to it.
+def _card(folder: Path, link: str, unchecked_reason: str, *, few: bool) -> RunCard:
+    """Return the content of the card of a run; where its page could not be checked, the reason in place of a link.
 
-    few: whether there are few runs, each of which has its chart.
+    Args:
+        folder: The run folder.
+        link: The address of its page.
+        unchecked_reason: Why its page could not be checked; empty where it was.
+        few: Whether there are few runs, whose cards have charts.
     """
     context = PageContext.of(folder)
-    if unchecked:
-        return RunCard(folder.name, context.kind.name, "", "", unchecked, None, None, "")
+    if unchecked_reason:
+        return RunCard(folder.name, context.kind.name, "", "", unchecked_reason, None, None, "")
     try:
         account, facts = context.page.text(context), context.facts
         figures = islice(first_figures(context), 1) if few else ()
@@ -198,4 +241,4 @@ def _card(folder: Path, link: str, unchecked: str, *, few: bool) -> RunCard:
 
 def index_of_bundle(folders: Sequence[Path]) -> str:
     """Return the page of `write_index` for a bundle, in which the folders stand side by side."""
-    return _index(folders, [_address(f"{folder.resolve().name}/{PAGE}") for folder in folders], {}, {})
+    return _index_html(folders, [_address(f"{folder.resolve().name}/{PAGE}") for folder in folders], {}, {})

@@ -1,4 +1,7 @@
-"""Figures and summaries of a run outside its page: in notebooks and in files of their own."""
+"""Figures and summaries of a run outside its page: in notebooks, in the terminal and as image files.
+
+They are drawn from the tables of the run folder.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ from assay.report.sheets import align
 from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_bytes
 
-_PIXELS = 2.0
-"""Pixels of a PNG per unit of the drawing."""
+_PNG_SCALE = 2.0
+"""Pixels of a PNG per CSS pixel of the drawing."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure on white paper, shown by notebooks and saved as a file.
+    """A figure on a white ground, which notebooks show and `save` writes to a file.
 
     Attributes:
-        name: Name of a file for it.
-        title: Its title, which the drawing has too.
-        note: Sentences beneath it.
+        name: Name of the figure, fit for a file.
+        title: Title, also part of the drawing.
+        note: Sentences beneath the drawing.
         svg: The drawing.
     """
 
@@ -50,16 +53,16 @@ class Chart:
         return f'<figure style="{style}">{self.svg}{note if self.note else ""}</figure>'
 
     def save(self, path: str | Path) -> Path:
-        """Write the drawing as SVG, PNG or PDF, by the ending of the path.
+        """Write the drawing as SVG, PNG or PDF, by the suffix of the path.
 
         Args:
-            path: Path of the file, whose folder is made if needed.
+            path: Path of the file. Its folder is made if needed.
 
         Returns:
             The path.
 
         Raises:
-            StoreError: The path has another ending.
+            StoreError: The path has another suffix.
             ExtraError: PNG and PDF need the extra `figures`.
         """
         target = at_home(path)
@@ -77,22 +80,22 @@ class Chart:
         return target
 
 
-def _convert(svg: str, wanted: Literal["png", "pdf"]) -> bytes:
-    """Return a drawing as PNG or PDF, set by typst as a page of the drawing's size."""
+def _convert(svg: str, format: Literal["png", "pdf"]) -> bytes:
+    """Return a drawing as PNG or PDF, which typst sets as a page of the drawing's size."""
     with extra("figures"):
         import typst
 
     source = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
-    named = svg.replace("sans-serif", "Liberation Sans, DejaVu Sans, sans-serif", 1)
-    return typst.compile(source.encode(), format=wanted, ppi=96 * _PIXELS, sys_inputs={"svg": named})
+    svg_with_fonts = svg.replace("sans-serif", "Liberation Sans, DejaVu Sans, sans-serif", 1)
+    return typst.compile(source.encode(), format=format, ppi=96 * _PNG_SCALE, sys_inputs={"svg": svg_with_fonts})
 
 
 def chart(root: Path, measure: str) -> Chart:
-    """Draw one measure of a run: every recipe, or the one model, by test condition and place.
+    """Draw one measure of a run, of every recipe or of one model, by test condition, factor and layer.
 
     Args:
         root: The run folder.
-        measure: Name of a measure of the table `estimates`; `g`, the AUROC shift, of an audit.
+        measure: Name of a measure in the table `estimates`; of an audit `g`, the AUROC shift.
 
     Raises:
         StoreError: The run has no such measure, or no value of it.
@@ -110,7 +113,7 @@ def _chart(figure: Figure, name: str) -> Chart:
 
 
 def run_html(root: Path) -> str:
-    """Return the verdict of a run, the table of its first screen and its two first figures as HTML of its own."""
+    """Return the verdict of a run, the table of its first screen and its first two figures as self-contained HTML."""
     try:
         context = PageContext.of(root)
         page = context.page
@@ -118,26 +121,26 @@ def run_html(root: Path) -> str:
         if page.notebook_block and (second := draw(page.notebook_block, context)):
             figures = [*figures[:1], second]
     except StoreError as error:
-        return block(root.name, "No results yet.", [str(error)])
+        return notebook_html(root.name, "No results yet.", [str(error)])
     drawings = [_chart(figure, figure.id).svg for figure in figures]
     verdict, lines = (
         account.verdict or "No answer is possible from these results.",
         account.opening.lines[:MAX_ON_FIRST_SCREEN],
     )
     facts = filter(None, (account.opening.next, f"Page: {root / 'report.html'}"))
-    return block(root.name, verdict, facts, drawings, _result_rows(lines))
+    return notebook_html(root.name, verdict, facts, drawings, _result_rows(lines))
 
 
 def _result_rows(lines: Sequence[ResultLine]) -> list[tuple[str, ...]]:
-    """Return the rows of the table of the first screen as text; a column that no row fills is left out."""
+    """Return the table of the first screen as text, headings first; a column without any text is left out."""
     rows = [(line.decision.removesuffix(":"), line.numbers, line.harm, line.images) for line in lines]
-    heads = ("result", "size", "predictions changed", "images")
-    filled = [at for at in range(len(heads)) if any(row[at] for row in rows)]
-    return [tuple(row[at] for at in filled) for row in (heads, *rows)] if rows else []
+    headings = ("result", "size", "predictions changed", "images")
+    filled_columns = [column for column in range(len(headings)) if any(row[column] for row in rows)]
+    return [tuple(row[column] for column in filled_columns) for row in (headings, *rows)] if rows else []
 
 
 def run_text(root: Path) -> str:
-    """Return the first lines of a run's answer, as the terminal has them, the table of its page, and its path."""
+    """Return the lines that the terminal prints of a run, the table of its first screen, and the path of its page."""
     lines: list[str] = []
     try:
         context = PageContext.of(root)
@@ -152,21 +155,17 @@ def run_text(root: Path) -> str:
     return "\n".join([*lines, f"report: {root / 'report.html'}"])
 
 
-def block(
-    head: str,
-    verdict: str,
-    facts: Iterable[str],
-    drawings: Sequence[str] = (),
-    rows: Sequence[Sequence[str]] = (),
+def notebook_html(
+    heading: str, verdict: str, facts: Iterable[str], drawings: Sequence[str] = (), rows: Sequence[Sequence[str]] = ()
 ) -> str:
-    """Return a block for a notebook.
+    """Return the summary of a run as HTML for a notebook.
 
     Args:
-        head: Small line on top.
-        verdict: The sentence that matters most.
+        heading: Small line on top.
+        verdict: Main sentence.
         facts: Lines beneath the drawings.
-        drawings: SVG.
-        rows: Lines of a table under the sentence, its headings first.
+        drawings: SVG texts, side by side.
+        rows: Rows of a table under the verdict, its headings first.
     """
     cells = [
         [f"<{tag} style='text-align:left;padding:.1em 1em .1em 0'>{escape(content)}</{tag}>" for content in row]
@@ -179,7 +178,7 @@ def block(
     pair = f'<div style="display:flex;flex-wrap:wrap;gap:1em">{row}</div>' if row else ""
     return (
         '<div style="background:#fff;color:#1c1e21;font:15px system-ui,sans-serif;padding:.5em">'
-        f'<p style="{small}">{escape(head)}</p>'
+        f'<p style="{small}">{escape(heading)}</p>'
         f'<p style="margin:.2em 0 .6em;font-size:18px;font-weight:600">{escape(verdict)}</p>{table}{pair}{lines}</div>'
     )
 

@@ -74,9 +74,7 @@ def classification_outcomes(
     return outcomes, facts
 
 
-def segmentation_outcomes(
-    masks_by_recipe: Sequence[MaskSummaries],
-) -> tuple[Outcomes, Callable[[int], Facts]]:
+def segmentation_outcomes(masks_by_recipe: Sequence[MaskSummaries]) -> tuple[Outcomes, Callable[[int], Facts]]:
     """Return the outcomes of a segmentation, from the answers of each recipe.
 
     Examples:

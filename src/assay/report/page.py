@@ -150,7 +150,7 @@ def content(context: PageContext) -> PageContent:
         files=tuple(
             (table.name, table_download(table, tables))
             for table in context.kind.tables.values()
-            if table.carried and all(map(tables.get, table.parts or (table.name,)))
+            if table.embedded and all(map(tables.get, table.parts or (table.name,)))
         ),
     )
 

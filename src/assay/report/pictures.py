@@ -17,6 +17,7 @@ from assay.core.files import write_whole
 from assay.data.cache import image_values, mask_values
 from assay.stats.format import in_words
 from assay.store.files import Row
+from assay.store.schema import SHEET_COLUMNS, SHEET_GAP
 
 if TYPE_CHECKING:
     from assay.data.dataset import Dataset, PixelScale
@@ -61,7 +62,6 @@ def draw_outlines(
 
 # Pictures for the page and the preview: sheets of every environment, and pairs that differ in one factor alone.
 
-COLUMNS = 8  # images a row of a sheet, one row per class
 MIN_COLUMNS = 3
 """Fewest images in a row of a sheet of a confounder, however wide they are."""
 MAX_PAIRS_SHOWN, MAX_PAIRS_SCANNED = 3, 24
@@ -76,8 +76,8 @@ CONTRADICTION_COLOR: Color = (213, 94, 0)
 """Color of the frame of copies with contradicting labels."""
 GAINS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
 SHEET_WIDTH = 1100  # screen pixels that a sheet may take
-GAP, GAP_GRAY = 2, 128
-"""Pixels between the images of a sheet, and their gray, which suits light and dark pages."""
+GAP_GRAY = 128
+"""Gray level between the images of a sheet, which suits light and dark pages."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class PictureWriter:
         counts = {label: int(np.sum(target == k)) for k, label in enumerate(classes)}
         frequent_labels, other_labels = foremost(counts)
         labels = [label for label in frequent_labels if counts[label]]
-        indices_of_rows = [np.flatnonzero(target == classes.index(label))[:COLUMNS] for label in labels]
+        indices_of_rows = [np.flatnonzero(target == classes.index(label))[:SHEET_COLUMNS] for label in labels]
         draw_pixels = _pixels_with_outlines if self.masks and environment.masks is not None else _pixels
         facts = {
             "head": heading,
@@ -131,19 +131,19 @@ class PictureWriter:
     def draw_source_training_images(self, environment: Environment, name: str, epochs: int) -> Row:
         """Draw images that a source is trained on: the first of each of its classes, as many as two rows hold."""
         _, first = np.unique(environment.table.target, return_index=True)
-        chosen = np.array_split(first[: 2 * COLUMNS], 2) if len(first) > COLUMNS else [first]
+        chosen = np.array_split(first[: 2 * SHEET_COLUMNS], 2) if len(first) > SHEET_COLUMNS else [first]
         facts = {
             "images": len(environment),
             "classes": len(environment.table.classes),
             "epochs": epochs,
-            "shown": len(first[: 2 * COLUMNS]),
+            "shown": len(first[: 2 * SHEET_COLUMNS]),
         }
         rows = [_pixels(environment, index) for index in chosen]
         return self._write(f"source-{_file_stem(name)}.png", _grid(rows), "source", facts, environment=name)
 
     def draw_flagged_images(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str, **more: Any) -> Row:
         """Draw the first of some images, with the numbers of their rows and `more` facts."""
-        shown: list[int] = rows[: 2 * COLUMNS].tolist()
+        shown: list[int] = rows[: 2 * SHEET_COLUMNS].tolist()
         images = image_values(dataset.images, np.array(shown))
         pictures = [to_colors(image) for image in images]
         numbers = _row_numbers(dataset)
@@ -155,7 +155,7 @@ class PictureWriter:
             **_row_names(dataset),
             **more,
         }
-        grid = _grid([pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS)])
+        grid = _grid([pictures[start : start + SHEET_COLUMNS] for start in range(0, len(pictures), SHEET_COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
     def draw_cue(self, dataset: Dataset, rows: Sequence[int], counted: Bool[np.ndarray, "n h w"], name: str) -> Row:
@@ -184,7 +184,7 @@ class PictureWriter:
         if dataset.masks is None:
             return
         masks = mask_values(dataset.masks, np.arange(min(MAX_MASKS_SCANNED, len(dataset.table))))[:, 0] > 0
-        indices = np.flatnonzero(masks.any(axis=(1, 2)))[: 2 * COLUMNS]
+        indices = np.flatnonzero(masks.any(axis=(1, 2)))[: 2 * SHEET_COLUMNS]
         if not len(indices):
             return
         images = image_values(dataset.images, indices)
@@ -193,7 +193,7 @@ class PictureWriter:
             for image, at in zip(images, indices, strict=True)
         ]
         numbers, positions = _row_numbers(dataset), [int(at) for at in indices]
-        grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
+        grid = _grid([drawn[start : start + SHEET_COLUMNS] for start in range(0, len(drawn), SHEET_COLUMNS)])
         facts = {"rows": [numbers[at] for at in positions], "images": len(dataset.table), **_row_names(dataset)}
         yield self._write("masks.png", grid, "masks", facts)
 
@@ -211,8 +211,8 @@ class PictureWriter:
         contradict = np.array([np.ptp(dataset.table.target[files]) > 0 for files in clusters], dtype=bool)
         order = np.argsort(~contradict, kind="stable")
         rows_written: list[Row] = []
-        for start in range(0, min(len(copy_pairs), MAX_COPIES_SHOWN), COLUMNS):
-            indices = order[start : min(start + COLUMNS, MAX_COPIES_SHOWN)]
+        for start in range(0, min(len(copy_pairs), MAX_COPIES_SHOWN), SHEET_COLUMNS):
+            indices = order[start : min(start + SHEET_COLUMNS, MAX_COPIES_SHOWN)]
             framed = contradict[indices]
             rows = [
                 [_frame(to_colors(image), is_framed) for image, is_framed in zip(images, framed.tolist(), strict=True)]
@@ -228,7 +228,7 @@ class PictureWriter:
                 "classes": self._classes(dataset, [at for side in pairs for at in side]),
                 **_row_names(dataset),
             }
-            rows_written.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
+            rows_written.append(self._write(f"copies-{start // SHEET_COLUMNS + 1}.png", _grid(rows), "copies", facts))
         return rows_written
 
     def draw_confounder_sheet(self, number: int, label: str, clean: Environment, changed: Environment) -> Row:
@@ -240,7 +240,7 @@ class PictureWriter:
             clean: Images without it.
             changed: The same images with it.
         """
-        columns = max(MIN_COLUMNS, min(COLUMNS, SHEET_WIDTH // (clean.images.shape[2] + GAP)))
+        columns = max(MIN_COLUMNS, min(SHEET_COLUMNS, SHEET_WIDTH // (clean.images.shape[2] + SHEET_GAP)))
         index = np.argsort(clean.table.target[:columns], kind="stable")
         before, after = _pixels(clean, index), _pixels(changed, index)
         gain = amplification(before, after)
@@ -407,21 +407,23 @@ def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     height, width = first.shape[:2]
     columns = max(len(row) for row in rows)
     canvas = np.full(
-        (len(rows) * (height + GAP) - GAP, columns * (width + GAP) - GAP, *first.shape[2:]), GAP_GRAY, np.uint8
+        (len(rows) * (height + SHEET_GAP) - SHEET_GAP, columns * (width + SHEET_GAP) - SHEET_GAP, *first.shape[2:]),
+        GAP_GRAY,
+        np.uint8,
     )
     for r, row in enumerate(rows):
         for c, image in enumerate(row):
-            y, x = r * (height + GAP), c * (width + GAP)
+            y, x = r * (height + SHEET_GAP), c * (width + SHEET_GAP)
             canvas[y : y + height, x : x + width] = image
     return canvas
 
 
 def _frame(image: UInt8[np.ndarray, "h w 3"], is_visible: bool) -> UInt8[np.ndarray, "h2 w2 3"]:
     """Return the image with a frame around it, as gray as a gap unless it is visible."""
-    canvas = np.full((image.shape[0] + 2 * GAP, image.shape[1] + 2 * GAP, 3), GAP_GRAY, np.uint8)
+    canvas = np.full((image.shape[0] + 2 * SHEET_GAP, image.shape[1] + 2 * SHEET_GAP, 3), GAP_GRAY, np.uint8)
     if is_visible:
         canvas[:] = CONTRADICTION_COLOR
-    canvas[GAP:-GAP, GAP:-GAP] = image
+    canvas[SHEET_GAP:-SHEET_GAP, SHEET_GAP:-SHEET_GAP] = image
     return canvas
 
 

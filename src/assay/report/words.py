@@ -1,4 +1,7 @@
-"""Words of a page: names of recipes, test conditions and measures, and the templates of its sentences."""
+"""Words of a page: names of recipes, test conditions and measures, and sentences on comparisons.
+
+Functions take rows of the tables `contrasts`, `estimates` and `environments` of a run folder, and return text.
+"""
 
 from __future__ import annotations
 
@@ -31,43 +34,43 @@ from assay.stats.rows import (
     text_of,
 )
 
-UNTIED = 0.15
+UNINFORMATIVE_BELOW = 0.15
 """An association below this is called uninformative."""
 MIN_STRENGTH_DIFFERENCE = 0.05
-"""Associations that differ by less through all environments are not told."""
+"""An association that differs by less between environments is not named on the page."""
 TRAINING = "train"
 UNSHIFTED = "in-distribution"
 """Name of a test condition whose images are chosen as those of training."""
 WHOLE_SET = "all"
-"""Name of the images of a request that asks for no test condition."""
+"""Environment of a model that is tested on all of its images, without a test condition."""
 UNCHANGED, REVERSED = "as in training", "reversed"
-"""Of an association in a test condition, see `relation`."""
+"""Two of the words of `relation` for an association in a test condition."""
 MEAN_PREFIX = "mean of "
-"""Words that open a level of a comparison that is a mean over several."""
+"""Prefix of a level of a comparison that is a mean over several levels."""
 
 MAX_NAMED = 3
-"""Levels or comparisons that a headline names or leaves to the list below it; more are counted."""
+"""Most levels that a headline names, and most primary comparisons that it does not count."""
 LAST_LAYER = "trunk"
 
 # Names of recipes, test conditions and measures.
 
-_DISPLAYED = {
+_DISPLAY_NAMES = {
     "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "dice": "Dice",
     "imagenet": "ImageNet", "radimagenet": "RadImageNet", "cnn": "CNN", "unet": "U-Net", "auroc": "AUROC",
     "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition", "xray": "X-ray", "flatter": "lower contrast",
     "brighter": "higher brightness", "darker": "lower brightness",
 }  # fmt: skip
-"""Names that readers know by others, or that are not written in lower case."""
+"""Word of an identifier -> the word for readers, where that is another or has capitals."""
 
 
 def display_name(name: str) -> str:
-    """Return a name of a component or factor for readers: `ArcFace`, `cross-entropy Dice`."""
-    words = " ".join(_DISPLAYED.get(word, word) for word in in_words(name).split(" "))
+    """Return the name of a component or factor for readers: `ArcFace`, `cross-entropy Dice`."""
+    words = " ".join(_DISPLAY_NAMES.get(word, word) for word in in_words(name).split(" "))
     return words.replace("under exposure", "under-exposure")  # a hyphen of the word, not of the name
 
 
 def level_words(axis: str, level: str) -> str:
-    """Return a value of an axis: `ArcFace`, `10 epochs`, `p = 0.5`, `streams 1`.
+    """Return a value of an axis for readers: `ArcFace`, `10 epochs`, `p = 0.5`, `streams 1`.
 
     Examples:
         >>> level_words("epochs", "10"), level_words("p", "0.5"), level_words("batch_size", "16")
@@ -86,12 +89,12 @@ def level_words(axis: str, level: str) -> str:
 
 
 def bare_name(environment: str) -> str:
-    """Return an environment without the recipe that it is of."""
+    """Return the name of an environment without the recipe in parentheses: `same` of `same (recipe)`."""
     return environment.partition(" (")[0] or environment
 
 
 def association_strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Return, by factor whose association differs between environments, its strength in each of them."""
+    """Return factor -> environment -> strength of its association, for factors in which environments differ."""
     by_factor: dict[str, dict[str, float]] = {}
     for row in rows:
         value = math.nan if row["held"] or row.get("set") else numeric(row, "strength")
@@ -112,15 +115,23 @@ def relation(value: float, training: float) -> str:
         >>> [relation(value, 0.8) for value in (0.05, -0.7, 0.75, 0.4)], relation(0.5, 0.2)
         (['uninformative', 'reversed', 'as in training', 'weaker'], 'stronger')
     """
-    if abs(value) < UNTIED:
+    if abs(value) < UNINFORMATIVE_BELOW:
         return "uninformative"
-    if abs(training) >= UNTIED and value * training < 0:
+    if abs(training) >= UNINFORMATIVE_BELOW and value * training < 0:
         return REVERSED
-    return UNCHANGED if abs(value - training) < UNTIED else "weaker" if abs(value) < abs(training) else "stronger"
+    return (
+        UNCHANGED
+        if abs(value - training) < UNINFORMATIVE_BELOW
+        else "weaker"
+        if abs(value) < abs(training)
+        else "stronger"
+    )
 
 
 def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
-    """Return, by factor whose association differs between environments, its `relation` in each but training.
+    """Return factor -> environment -> `relation` of its association to that in training.
+
+    Only factors in which environments differ are named; training itself is left out.
 
     Examples:
         >>> ties = [("train", 0.8, 0.0), ("same", 0.79, 0.0), ("flip", -0.8, 0.6)]
@@ -139,17 +150,17 @@ def relations(rows: Sequence[Row]) -> dict[str, dict[str, str]]:
 
 
 def _uninformative_names(rows: Sequence[Row]) -> dict[str, str]:
-    """Return names of test conditions that ask for nothing but no association with one factor: `sex uninformative`."""
-    asked: dict[str, set[tuple[str, float]]] = {}
+    """Return environment -> `sex uninformative`, for those that only remove the association of one factor."""
+    requests: dict[str, set[tuple[str, float]]] = {}
     for row in rows:
         if row["environment"] != TRAINING and not text_of(row, "set") and not math.isnan(numeric(row, "asked")):
-            asked.setdefault(text_of(row, "environment"), set()).add((row["factor"], numeric(row, "asked")))
-    single = {name: next(iter(of)) for name, of in asked.items() if len(of) == 1}
+            requests.setdefault(text_of(row, "environment"), set()).add((row["factor"], numeric(row, "asked")))
+    single = {name: next(iter(of)) for name, of in requests.items() if len(of) == 1}
     return {name: f"{in_words(factor)} uninformative" for name, (factor, value) in single.items() if value == 0}
 
 
 def condition_labels(rows: Sequence[Row]) -> dict[str, str]:
-    """Return names of test conditions: `texture reversed` where that names one alone, else the name in the study.
+    """Return environment -> label: `texture reversed` where only one condition is so, else its name in the study.
 
     Examples:
         >>> strengths = {"train": 0.8, "same": 0.79, "flip": -0.8, "neutral": 0.0, "again": 0.01}
@@ -158,7 +169,7 @@ def condition_labels(rows: Sequence[Row]) -> dict[str, str]:
         >>> list(condition_labels(rows).values())  # two conditions are uninformative, so that neither is named so
         ['training', 'texture as in training', 'texture reversed', 'neutral', 'again']
 
-        One that asks for no association is named so, unless another factor is asked for too, or it is another set:
+        A condition that removes one association is named so, unless it changes another factor or is another set:
 
         >>> train, neutral = rows[0] | {"asked": math.nan}, rows[3] | {"asked": 0.0}
         >>> condition_labels([train, neutral])["neutral"]
@@ -168,7 +179,7 @@ def condition_labels(rows: Sequence[Row]) -> dict[str, str]:
         >>> flip = rows[2] | {"asked": -0.8}
         >>> of_sex = {"factor": "sex", "strength": 0.0, "asked": 0.0}
         >>> tied = [train, neutral, flip, rows[0] | {"factor": "sex", "strength": 0.6}, flip | of_sex]
-        >>> condition_labels(tied)["flip"]  # sex is not all that differs
+        >>> condition_labels(tied)["flip"]  # texture differs, too
         'texture reversed'
 
         Where no association differs, the names of the study remain:
@@ -188,12 +199,14 @@ def condition_labels(rows: Sequence[Row]) -> dict[str, str]:
 def condition_labels_by_recipe(
     names: Sequence[str], recipes: Mapping[str, Mapping[str, str]], labels: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return names of test conditions that depend on the recipe, by the axes that differ: `same, texture 0.9`.
+    """Return environment -> label of test conditions that depend on the recipe: `same, texture 0.9`.
+
+    The label names the axes in which the recipes of a condition differ.
 
     Args:
-        names: Environments, `same (recipe)` where they are of one recipe.
+        names: Environments; `same (recipe)` is that of one recipe.
         recipes: Recipe -> its coordinates.
-        labels: Labels of environments that are of every recipe.
+        labels: Labels of the environments that all recipes share.
 
     Examples:
         >>> recipes = {f"ce · 0 · {tie}": {"loss": "ce", "streams": "0", "texture": tie} for tie in ("0.8", "0.9")}
@@ -209,14 +222,15 @@ def condition_labels_by_recipe(
         bare, recipe = bare_name(name), name.partition(" (")[2].removesuffix(")")
         if recipe in recipes:
             groups.setdefault(bare, {})[name] = recipes[recipe]
-    labels_found: dict[str, str] = {}
-    for bare, own in groups.items():
-        called = "training" if bare == TRAINING else labels.get(bare) or display_name(bare)
-        axes = [axis for axis in next(iter(own.values())) if len({at.get(axis) for at in own.values()}) > 1]
-        labels_found |= {
-            name: ", ".join([called, *(level_words(axis, at[axis]) for axis in axes)]) for name, at in own.items()
+    labels_by_name: dict[str, str] = {}
+    for bare, group in groups.items():
+        condition = "training" if bare == TRAINING else labels.get(bare) or display_name(bare)
+        axes = [axis for axis in next(iter(group.values())) if len({point.get(axis) for point in group.values()}) > 1]
+        labels_by_name |= {
+            name: ", ".join([condition, *(level_words(axis, point[axis]) for axis in axes)])
+            for name, point in group.items()
         }
-    return labels_found
+    return labels_by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,32 +250,32 @@ class Names:
     subsets: Collection[str] = ()
 
     def measure_entry(self, measure: str, environment: str) -> Measure | None:
-        """Return the entry of a measure, where no image has a lesion of what it then equals; None of an unknown one."""
+        """Return the entry of a measure, or where no image has a lesion that of its equal there; None if unknown."""
         entry = MEASURES.get(measure)
         equal = entry.without_lesion if entry is not None and environment in self.lesion_free else ""
         return MEASURES[equal] if equal else entry
 
     def measure(self, measure: str, environment: str) -> str:
-        """Return a measure, where no image has a lesion by what it then equals."""
+        """Return the label of a measure; where no image has a lesion, that of the measure that it then equals."""
         entry = self.measure_entry(measure, environment)
         return label_of(measure) if entry is None else entry.label
 
     def level(self, axis: str, level: str) -> str:
-        """Return a value of an axis, or the mean of several."""
+        """Return the name of a value of an axis, or of the mean over several."""
         if level.startswith(MEAN_PREFIX):
             parts = level.removeprefix(MEAN_PREFIX).split(", ")
             return MEAN_PREFIX + join_words([self.level(axis, part) for part in parts])
         return self.labels.get(level) or level_words(axis, level)
 
     def condition(self, environment: str) -> str:
-        """Return a test condition."""
+        """Return the label of a test condition."""
         if environment in (NEUTRAL, INDEPENDENT):
             return "factors independent"
         usual = "these images" if environment == WHOLE_SET else self.conditions.get(environment)
         return self.labels.get(environment) or usual or display_name(environment)
 
-    def inside(self, environment: str) -> str:
-        """Return ` with texture reversed`, ` in site b`, ` in-distribution`, or nothing for no environment."""
+    def in_condition(self, environment: str) -> str:
+        """Return a test condition as the end of a clause: ` with texture reversed`, ` in site b`; empty for none."""
         if not environment:
             return ""
         label = self.condition(environment)
@@ -270,23 +284,25 @@ class Names:
         named = label == display_name(environment) or environment == WHOLE_SET or environment in self.subsets
         return f" in {label}" if named else f" with {label}"
 
-    def where(self, measure: str, environment: str) -> str:
-        """Return `inside`, but nothing for the only lesion-free images where the measure is of such images alone."""
+    def in_condition_if_needed(self, measure: str, environment: str) -> str:
+        """Return `in_condition`; empty where the measure is of lesion-free images and only one condition has these."""
         entry = self.measure_entry(measure, environment)
         of_these = entry is not None and entry.among == "no lesions" and set(self.lesion_free) == {environment}
-        return "" if of_these else self.inside(environment)
+        return "" if of_these else self.in_condition(environment)
 
-    def recipe(self, at: Mapping[str, str], axes: Sequence[str]) -> str:
+    def recipe(self, point: Mapping[str, str], axes: Sequence[str]) -> str:
         """Return the name of a recipe by what differs: `ArcFace, 10 epochs`. Empty where nothing does."""
         usual = ("streams", "0")
-        return ", ".join(self.level(axis, at[axis]) for axis in axes if axis in at and (axis, at[axis]) != usual)
+        return ", ".join(
+            self.level(axis, point[axis]) for axis in axes if axis in point and (axis, point[axis]) != usual
+        )
 
 
-UNNAMED = Names()
+DEFAULT_NAMES = Names()
 
 
 def axis_words(measure: str, unit: str = "") -> str:
-    """Return the text along an axis that shows a measure, with its unit and the better direction."""
+    """Return the title of a chart's axis for a measure, with its unit and the better direction."""
     entry = MEASURES.get(measure)
     if entry is None:
         return f"{label_of(measure)}{f' in {unit}' if unit else ''}"
@@ -310,7 +326,7 @@ class VerdictWords:
     """Words of a decision or verdict.
 
     Attributes:
-        text: The answer, with `{margin}`.
+        text: The decision, with `{margin}`.
         title: Of a verdict on a mark or column, a heading with `{factor}` and `{margin}`.
         meaning: What a verdict means and does not establish, and the next step.
     """
@@ -346,9 +362,7 @@ VERDICTS: Mapping[str, VerdictWords] = {
         "equal severity.",
     ),
     Verdict.INCONCLUSIVE: VerdictWords(
-        "inconclusive",
-        "{factor}: inconclusive",
-        "Neither an effect nor its absence is shown. Next: audit more images.",
+        "inconclusive", "{factor}: inconclusive", "Neither an effect nor its absence is shown. Next: audit more images."
     ),
     Verdict.NO_EFFECT: VerdictWords(
         "no effect",
@@ -380,7 +394,7 @@ VERDICTS: Mapping[str, VerdictWords] = {
 """Verdict of an audit, in order of harm, or decision on a comparison -> its words."""
 
 
-def subject(row: Row, names: Names = UNNAMED) -> str:
+def subject(row: Row, names: Names = DEFAULT_NAMES) -> str:
     """Return what is compared: `AUROC with texture reversed`, `Change in AUROC from p = 0 in clean`."""
     factors = (
         [text_of(row, "factor")] if text_of(row, "factor") else list(json_object(row.get("pooled")).get("factor", ()))
@@ -394,47 +408,49 @@ def subject(row: Row, names: Names = UNNAMED) -> str:
         doses = text_of(row, "doses")
         name = f"change in {name} from p = 0" + (f" to {doses}" if doses else "")
     layer = f" at {row['layer']}" if text_of(row, "layer") else ""
-    return sentence_case(f"{name}{layer}{names.where(text_of(row, 'measure'), text_of(row, 'environment'))}")
+    condition = names.in_condition_if_needed(text_of(row, "measure"), text_of(row, "environment"))
+    return sentence_case(f"{name}{layer}{condition}")
 
 
-def fixed_words(row: Row, names: Names = UNNAMED) -> str:
-    """Return what a comparison holds equal or averages over: `, 6 epochs, matched fit, mean over p 0.5 and 1`."""
+def fixed_words(row: Row, names: Names = DEFAULT_NAMES) -> str:
+    """Return what a comparison holds constant or averages over: `, 6 epochs, matched fit, mean over p 0.5 and 1`."""
     tag = (CONFOUNDER, text_of(row, "factor"))
     fixed = {axis: str(value) for axis, value in json_object(row.get("where")).items()}
     parts = [names.level(axis, value) for axis, value in fixed.items() if (axis, value) not in (tag, ("streams", "0"))]
     if row.get("at") == "matched-fit":
         parts.append("at matched fit")
     if row.get("at") == MATCHED:
-        parts.append(f"at equal {label_of(text_of(row, 'measure'))}{names.inside(text_of(row, 'clean'))}")
+        parts.append(f"at equal {label_of(text_of(row, 'measure'))}{names.in_condition(text_of(row, 'clean'))}")
     for axis, values in json_object(row.get("pooled")).items():
         if axis not in (text_of(row, "axis"), "factor"):
-            called = [
-                names.condition(one) if axis == "environment" else names.level(axis, one) for one in map(str, values)
+            level_names = [
+                names.condition(level) if axis == "environment" else names.level(axis, level)
+                for level in map(str, values)
             ]
-            parts.append(f"mean over {join_words(called)}")
+            parts.append(f"mean over {join_words(level_names)}")
     return "".join(f", {part}" for part in parts)
 
 
-def side_labels(row: Row, names: Names = UNNAMED) -> tuple[str, str]:
-    """Return the levels that are compared, in words."""
+def side_labels(row: Row, names: Names = DEFAULT_NAMES) -> tuple[str, str]:
+    """Return the names of the two levels that are compared."""
     axis = text_of(row, "axis")
     return names.level(axis, text_of(row, "a")), names.level(axis, text_of(row, "b"))
 
 
-def statement(row: Row, names: Names = UNNAMED) -> str:
-    """Name a comparison: `AUROC with texture reversed, ArcFace against cross-entropy, 6 epochs`."""
+def comparison_name(row: Row, names: Names = DEFAULT_NAMES) -> str:
+    """Return the name of a comparison: `AUROC with texture reversed, ArcFace against cross-entropy, 6 epochs`."""
     return f"{subject(row, names)}, {' against '.join(side_labels(row, names))}{fixed_words(row, names)}"
 
 
-def _decision(row: Row) -> str:
+def _decision_words(row: Row) -> str:
     decision = text_of(row, "decision")
     return VERDICTS[decision].text if decision in VERDICTS else decision
 
 
 def verdict_words(row: Row) -> str:
-    """Return the decision on a comparison, and why there is none: `equivalent within 0.05`, `inconclusive`."""
+    """Return the decision on a comparison, and the reason for none: `equivalent within 0.05`, `inconclusive`."""
     late = [cause_words(cause) for cause in reason_of(row).causes if cause.code in (Code.RULE_CHANGED, Code.LOOK_ADDED)]
-    text = ", ".join((_decision(row), *late))
+    text = ", ".join((_decision_words(row), *late))
     text = text.format(margin=unrounded(numeric(row, "margin")))
     failures = failures_text([row])
     text = f"{text}; {failures}" if failures else text
@@ -446,10 +462,10 @@ def verdict_words(row: Row) -> str:
 
 
 def failures_text(rows: Sequence[Row]) -> str:
-    """Return the failed networks of comparisons that claim a small difference.
+    """Return how many networks failed, for comparisons that claim a small difference.
 
-    One comparison has those of both recipes. Of several comparisons the greatest number is given. Empty where nothing
-    small is claimed or nothing was counted.
+    Of one comparison, both recipes are counted; of several, the recipe with most failures. Empty where no comparison
+    claims a small difference, or failures were not counted.
 
     Examples:
         >>> row = {"decision": "equivalent", "failed_a": 0, "trained_a": 12, "failure_limit_a": 0.22}
@@ -473,12 +489,12 @@ def failures_text(rows: Sequence[Row]) -> str:
     shown = counts if differ and len(small) == 1 else [max(counts)]
     failed = " and ".join(f"{failed:.0f} of {trained:.0f}" for _, failed, trained in shown)
     limits = " and ".join(f"{100 * limit:.0f}%" for limit, _, _ in shown)
-    alike = "" if len(shown) > 1 else " at most" if differ else " each"
-    return f"failed networks: {failed}{alike} (with 95% confidence at most {limits} fail)"
+    suffix = "" if len(shown) > 1 else " at most" if differ else " each"
+    return f"failed networks: {failed}{suffix} (with 95% confidence at most {limits} fail)"
 
 
-def decided_by(row: Row, difference: str = "value") -> str:
-    """Return the difference with the interval and p that decided: `+0.09 [0.00, 0.18], 97.5% CI, p = 0.02`."""
+def decision_numbers(row: Row, difference: str = "value") -> str:
+    """Return the numbers behind a decision: `+0.09 [0.00, 0.18], 97.5% CI, p = 0.02`."""
     value, low, high = (numeric(row, name) for name in (difference, "decision_low", "decision_high"))
     level, p = numeric(row, "decision_level"), numeric(row, "decision_p")
     if math.isnan(value):
@@ -489,87 +505,88 @@ def decided_by(row: Row, difference: str = "value") -> str:
     return f"{difference_words(value, low, high)}{at}{'' if math.isnan(p) else f', {p_value(p)}'}"
 
 
-def primary_line(row: Row, names: Names = UNNAMED) -> str:
-    """Return a comparison without its numbers: `AUROC with texture reversed, ArcFace against cross-entropy: higher`."""
+def comparison_line(row: Row, names: Names = DEFAULT_NAMES) -> str:
+    """Return a comparison with its decision: `AUROC with texture reversed, ArcFace against cross-entropy: higher`."""
     needed = numeric(row, "seeds_needed")
     more = f" (about {needed:.0f} seeds would decide)" if row.get("decision") == "inconclusive" and needed > 0 else ""
-    return f"{statement(row, names)}: {verdict_words(row)}{more}"
+    return f"{comparison_name(row, names)}: {verdict_words(row)}{more}"
 
 
-def outcome(row: Row, names: Names = UNNAMED) -> str:
-    """Return a decision as a sentence without numbers or a stop, but for failed networks where a limit is claimed."""
-    return _outcome(row, names) + _failures([row])
+def outcome_sentence(row: Row, names: Names = DEFAULT_NAMES) -> str:
+    """Return a decision as a sentence without a period; failed networks are counted where it claims a limit."""
+    return _decision_sentence(row, names) + _failures_clause([row])
 
 
-def _outcome(row: Row, names: Names) -> str:
-    (a, b), what, decision = side_labels(row, names), subject(row, names), text_of(row, "decision")
+def _decision_sentence(row: Row, names: Names) -> str:
+    (a, b), subject_words, decision = side_labels(row, names), subject(row, names), text_of(row, "decision")
     fixed_text = f" ({fixed_words(row, names).removeprefix(', ')})" if fixed_words(row, names) else ""
     if decision == "equivalent":
         within = f", within {unrounded(numeric(row, 'margin'))}"
-        return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{fixed_text}{within}"
+        return f"{sentence_case(a)} and {b} are equivalent in {_mid_sentence(subject_words)}{fixed_text}{within}"
     if decision in DIFFERENT:
-        way, _, size = decision.partition("-")
+        direction, _, size = decision.partition("-")
         by = {"beyond": ", by more than the margin", "small": ", but by less than the margin"}.get(size, "")
-        return f"{_difference_clause(row, names) or f'{what} is {way}'} with {a} than with {b}{by}{fixed_text}"
-    return f"{statement(row, names)}: {_decision(row)}"
+        clause = _difference_clause(row, names) or f"{subject_words} is {direction}"
+        return f"{clause} with {a} than with {b}{by}{fixed_text}"
+    return f"{comparison_name(row, names)}: {_decision_words(row)}"
 
 
 def _difference_clause(row: Row, names: Names) -> str:
-    """Return a difference as its measure words it: `Fewer lesion-free images are left empty`, or empty.
+    """Return a difference in the words of its measure: `Fewer lesion-free images are left empty`; empty without any.
 
-    Changes over doses, and measures of a factor or a layer, are named instead.
+    Also empty for a change over doses and for a measure of a factor or a layer, which have no such words.
     """
     measure, environment = text_of(row, "measure"), text_of(row, "environment")
     entry = names.measure_entry(measure, environment)
     if entry is None or not entry.difference or over_doses(row) or text_of(row, "factor") or text_of(row, "layer"):
         return ""
     more, larger = ("more", "larger") if text_of(row, "decision").startswith("higher") else ("fewer", "smaller")
-    place = names.where(measure, environment).strip()
+    place = names.in_condition_if_needed(measure, environment).strip()
     images = "images" if place and environment in names.lesion_free else "lesion-free images"
     clause = entry.difference.format(more=more, larger=larger, images=images)
     return sentence_case(f"{place}, {clause}" if place else clause)
 
 
-def _failures(rows: Sequence[Row]) -> str:
+def _failures_clause(rows: Sequence[Row]) -> str:
     text = failures_text(rows)
     return f"; {text}" if text else ""
 
 
-def equivalences(rows: Sequence[Row], names: Names = UNNAMED) -> str:
-    """Return the equivalences to the base of the first row, in its measure and condition, without a stop.
+def equivalence_sentence(rows: Sequence[Row], names: Names = DEFAULT_NAMES) -> str:
+    """Return the equivalences to the base of the first row, in its measure and condition, without a period.
 
-    Pairs other than these were not compared: two levels that are each within the margin of a base can differ by more.
+    Levels are each compared with the base alone: two that are within the margin of it can differ by more.
     """
-    about = [(side_labels(row, names)[1], subject(row, names), fixed_words(row, names), row["margin"]) for row in rows]
-    same = [row for row, of in zip(rows, about, strict=True) if of == about[0]]
-    levels = list(dict.fromkeys(side_labels(row, names)[0] for row in same))
-    alone, base = _outcome(rows[0], names), about[0][0]
+    keys = [(side_labels(row, names)[1], subject(row, names), fixed_words(row, names), row["margin"]) for row in rows]
+    equal_rows = [row for row, of in zip(rows, keys, strict=True) if of == keys[0]]
+    levels = list(dict.fromkeys(side_labels(row, names)[0] for row in equal_rows))
+    first_sentence, base = _decision_sentence(rows[0], names), keys[0][0]
     if len(levels) == 1:
-        return alone + _failures(same)
-    pair = f"{sentence_case(levels[0])} and {base} are equivalent in "
-    several = join_words(levels) if len(levels) <= MAX_NAMED else count(len(levels), in_words(text_of(rows[0], "axis")))
-    where = alone.removeprefix(pair)
-    return f"{sentence_case(several)} are each equivalent to {base} in {where}{_failures(same)}"
+        return first_sentence + _failures_clause(equal_rows)
+    opening = f"{sentence_case(levels[0])} and {base} are equivalent in "
+    listed = join_words(levels) if len(levels) <= MAX_NAMED else count(len(levels), in_words(text_of(rows[0], "axis")))
+    where = first_sentence.removeprefix(opening)
+    return f"{sentence_case(listed)} are each equivalent to {base} in {where}{_failures_clause(equal_rows)}"
 
 
-def _inside(text: str) -> str:
-    """Return a text for the middle of a sentence; abbreviations keep their letters."""
-    return text if text[:2].isupper() or text.split()[0] in _DISPLAYED.values() else text[:1].lower() + text[1:]
+def _mid_sentence(text: str) -> str:
+    """Return a text with a lower first letter, for the middle of a sentence; abbreviations keep their capitals."""
+    return text if text[:2].isupper() or text.split()[0] in _DISPLAY_NAMES.values() else text[:1].lower() + text[1:]
 
 
 def control_words(row: Row, names: Names | None = None) -> str:
-    """Return a control by what it controls: `A/A control (AUROC, streams 1 against streams 0) found no difference`.
+    """Return the result of a control: `A/A control (AUROC, streams 1 against streams 0) found no difference`.
 
     Args:
         row: The control.
-        names: Names of what it compares; without them, that is not told.
+        names: Names for what it compares, which is left out where None.
 
     Examples:
         >>> row = {"role": "a-a", "decision": "none detected"}
         >>> control_words(row), control_words({"role": "positive-control", "decision": "undetected"})
         ('A/A control found no difference', 'positive control did not find the planted difference')
     """
-    compared = "" if names is None else f" ({statement(row, names)})"
+    compared = "" if names is None else f" ({comparison_name(row, names)})"
     verb = {
         "detected": "found the planted difference",
         "undetected": "did not find the planted difference",
@@ -581,31 +598,31 @@ def control_words(row: Row, names: Names | None = None) -> str:
 
 
 def control_name(row: Row) -> str:
-    """Return the kind of a control."""
+    """Return the name of the kind of a control."""
     return "A/A control" if text_of(row, "role") == "a-a" else "positive control"
 
 
 def common_axes(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what all comparisons hold equal: axis -> value."""
+    """Return the axes that all comparisons hold constant at one value: axis -> value."""
     first, *others = (json_object(row.get("where")) for row in rows)
     return {axis: value for axis, value in first.items() if all(other.get(axis) == value for other in others)}
 
 
 def shorten_comparison(row: Row, common: Collection[str]) -> Row:
-    """Return a comparison without the axes that all hold equal, and without the usual layer and images of a probe."""
+    """Return a comparison without the axes in `common`, and without the default layer and environment of a probe."""
     where = {axis: value for axis, value in json_object(row.get("where")).items() if axis not in common}
     usual = row.get("layer") == LAST_LAYER and row.get("environment") in (NEUTRAL, INDEPENDENT)
     return {**row, "where": where, **({"layer": "", "environment": ""} if usual else {})}
 
 
-def comparisons_asked(contrasts: Sequence[Row]) -> list[Row]:
-    """Return the comparisons that a title speaks of: the primary ones, or all that were pre-specified if none is."""
+def headline_comparisons(contrasts: Sequence[Row]) -> list[Row]:
+    """Return the comparisons that a headline counts: the primary ones, or all pre-specified ones without any."""
     prespecified = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
     return [row for row in prespecified if row.get("role") == PRIMARY] or prespecified
 
 
-def decided_by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Return the decided comparisons by kind, the kind that a title names first in front."""
+def conclusive_by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return kind of decision -> conclusive comparisons, in the order in which a headline names kinds."""
     rows = [row for row in rows if any(not math.isnan(numeric(row, low)) for low in ("decision_low", "low"))]
     return {
         "different by more than the margin": [row for row in rows if row.get("decision") in BEYOND_MARGIN],
@@ -614,35 +631,35 @@ def decided_by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
     }
 
 
-def used(rows: Sequence[Row]) -> list[Row]:
-    """Return the comparisons of what networks do, not of what their layers hold; all where there is no other."""
-    return [
-        row for row in rows if MEASURES.get(row["measure"]) is None or MEASURES[row["measure"]].probe not in _OF_LAYERS
-    ] or list(rows)
+def comparisons_of_outputs(rows: Sequence[Row]) -> list[Row]:
+    """Return the comparisons of outputs, without those of layers; all where there are only those of layers."""
+    entries = [MEASURES.get(row["measure"]) for row in rows]
+    pairs = zip(rows, entries, strict=True)
+    return [row for row, entry in pairs if entry is None or entry.probe not in _LAYER_PROBES] or list(rows)
 
 
-_OF_LAYERS = ("decodability", "representation", "reinitialization")
+_LAYER_PROBES = ("decodability", "representation", "reinitialization")
 
 
-def leading(contrasts: Sequence[Row]) -> Row | None:
-    """Return the comparison that a title names, or the first that was asked where nothing was shown.
+def leading_comparison(contrasts: Sequence[Row]) -> Row | None:
+    """Return the comparison that a headline names first: a conclusive one, or else the first of all.
 
     Examples:
         A difference comes before an equivalence, and that before what is open; controls are never named:
 
         >>> common = {"measure": "auroc", "role": "primary", "low": 0.0}
         >>> open_, equal, lower = (common | {"decision": word} for word in ("inconclusive", "equivalent", "lower"))
-        >>> leading([open_, equal, lower])["decision"], leading([open_, equal])["decision"], leading([open_]) is open_
-        ('lower', 'equivalent', True)
-        >>> leading([common | {"role": "a-a", "decision": "differs"}]) is None
+        >>> [leading_comparison(rows)["decision"] for rows in ([open_, equal, lower], [open_, equal], [open_])]
+        ['lower', 'equivalent', 'inconclusive']
+        >>> leading_comparison([common | {"role": "a-a", "decision": "differs"}]) is None
         True
     """
-    rows = used(comparisons_asked(contrasts))
-    return next(iter([row for kind in decided_by_kind(rows).values() for row in kind] or rows), None)
+    rows = comparisons_of_outputs(headline_comparisons(contrasts))
+    return next(iter([row for kind in conclusive_by_kind(rows).values() for row in kind] or rows), None)
 
 
 def title_comparison(contrasts: Sequence[Row]) -> Row | None:
-    """Return the comparison whose outcome a title states; None where a control failed, or nothing was shown.
+    """Return the comparison whose decision a title states; None where a control failed or none is conclusive.
 
     Examples:
         >>> common = {"measure": "auroc", "role": "primary", "low": 0.0}
@@ -655,57 +672,60 @@ def title_comparison(contrasts: Sequence[Row]) -> Row | None:
         >>> title_comparison([lower, control | {"decision": "undetected"}])
     """
     failed = any(row.get("decision") in FAILED for row in contrasts)
-    return (
-        None if failed or not any(decided_by_kind(used(comparisons_asked(contrasts))).values()) else leading(contrasts)
-    )
+    conclusive = conclusive_by_kind(comparisons_of_outputs(headline_comparisons(contrasts)))
+    return leading_comparison(contrasts) if any(conclusive.values()) and not failed else None
 
 
-def headline(contrasts: Sequence[Row], names: Names = UNNAMED) -> str:
+def headline(contrasts: Sequence[Row], names: Names = DEFAULT_NAMES) -> str:
     """Return the verdict of a study, without numbers, by the first rule that applies.
 
-    A control failed; none was pre-specified; nothing was shown: what was compared; the first difference, or the
-    equivalences to one base, among primary comparisons (or of a study without any, all), then counts if they are more
-    than a first screen lists.
-    Shown is what has an interval, which takes three seeds. What all hold equal is left to the list.
+    1. A control failed: no difference is claimed.
+    2. No comparison was pre-specified.
+    3. No comparison is conclusive: what was compared.
+    4. Otherwise the first difference, or the equivalences to one base, and counts if there are more than a first
+       screen lists. Primary comparisons count, or all of a study without any.
+
+    A comparison is conclusive only with an interval, which takes three seeds. Axes that all comparisons hold constant
+    are left to the list.
     """
     failed = [row for row in contrasts if row.get("decision") in FAILED]
     if failed:
         return f"No difference is claimed, since the {control_words(failed[0])}."
-    rows = comparisons_asked(contrasts)
+    rows = headline_comparisons(contrasts)
     if not rows:
         return "No comparison was pre-specified, so no difference is claimed."
-    called = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
+    comparison_kind = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
     rows = [shorten_comparison(row, common_axes(rows)) for row in rows]
-    kinds = decided_by_kind(rows)
-    open_ = len(rows) - sum(map(len, kinds.values()))
-    decided = [row for group in decided_by_kind(used(rows)).values() for row in group]
+    kinds = conclusive_by_kind(rows)
+    open_count = len(rows) - sum(map(len, kinds.values()))
+    decided = [row for group in conclusive_by_kind(comparisons_of_outputs(rows)).values() for row in group]
     if not decided:
-        return _nothing_shown(used(rows), names)
+        return _inconclusive_headline(comparisons_of_outputs(rows), names)
     equal = decided[0]["decision"] == "equivalent"
-    said = equivalences(decided, names) if equal else outcome(decided[0], names)
+    sentence = equivalence_sentence(decided, names) if equal else outcome_sentence(decided[0], names)
     if len(rows) <= (MAX_NAMED if rows[0].get("role") == PRIMARY else 1):
-        return f"{said}."
-    parts = [f"{len(group)} {name}" for name, group in {**kinds, "inconclusive": range(open_)}.items() if group]
-    return f"{said}. Of {len(rows)} {called}: {join_words(parts)}."
+        return f"{sentence}."
+    parts = [f"{len(group)} {name}" for name, group in {**kinds, "inconclusive": range(open_count)}.items() if group]
+    return f"{sentence}. Of {len(rows)} {comparison_kind}: {join_words(parts)}."
 
 
-def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
-    """Return what was compared without a result, or why there is no value."""
+def _inconclusive_headline(rows: Sequence[Row], names: Names) -> str:
+    """Return that the comparisons are inconclusive, or why they have no value."""
     if all(math.isnan(numeric(row, "value")) for row in rows):
         why = next((reason_words(row["reason"]) for row in rows if row.get("reason")), "no comparison has a value")
         return f"This run cannot answer: {why}."
     compared = list(dict.fromkeys(side_labels(row, names) for row in rows))
     levels, bases = dict.fromkeys(a for a, _ in compared), dict.fromkeys(b for _, b in compared)
     axis = in_words(text_of(rows[0], "axis"))
-    named = join_words(list(levels)) if len(levels) <= MAX_NAMED else count(len(levels), axis)
+    level_names = join_words(list(levels)) if len(levels) <= MAX_NAMED else count(len(levels), axis)
     against_what = next(iter(bases)) if len(bases) == 1 else "one another"
-    about = {subject(row, names) for row in rows}
-    where = f" in {_inside(about.pop())}" if len(about) == 1 else ""
+    subjects = {subject(row, names) for row in rows}
+    where = f" in {_mid_sentence(subjects.pop())}" if len(subjects) == 1 else ""
     differs, each = ("differs", "") if len(levels) == 1 else ("differ", " for each")
-    return f"Whether {named} {differs} from {against_what}{where} is inconclusive{each}."
+    return f"Whether {level_names} {differs} from {against_what}{where} is inconclusive{each}."
 
 
-def model_headline(rows: Sequence[Row], measure: str, names: Names = UNNAMED) -> str:
+def model_headline(rows: Sequence[Row], measure: str, names: Names = DEFAULT_NAMES) -> str:
     """Return the verdict on one model, without numbers: where it is above chance, and what changes predictions.
 
     Examples:
@@ -731,15 +751,17 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = UNNAMED) ->
     unsure = [row["environment"] for row in overall if not numeric(row, "low") > numeric(row, "chance")]
     sentences: list[str] = []
     if overall and all(not math.isnan(numeric(row, "chance")) for row in overall):
-        places_text = join_words([names.inside(name).strip() for name in unsure])
-        everywhere = "in every test condition" if len(overall) > 1 else names.inside(overall[0]["environment"]).strip()
+        places_text = join_words([names.in_condition(name).strip() for name in unsure])
+        everywhere = (
+            "in every test condition" if len(overall) > 1 else names.in_condition(overall[0]["environment"]).strip()
+        )
         sentences.append(f"not shown to be above chance {places_text}" if unsure else f"above chance {everywhere}")
         sentences = [f"This model's {label_of(measure)} is {sentences[0]}"]
     flips = [row for row in rows if row["measure"] == "flip-rate" and not (row["level"] or row["group"])]
-    moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}
-    most = sorted(moved, key=lambda name: -moved[name])[:3]
-    if most:
-        sentences.append(f"its predictions change with {join_words([display_name(name) for name in most])}")
+    effects = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}
+    strongest = sorted(effects, key=lambda name: -effects[name])[:3]
+    if strongest:
+        sentences.append(f"its predictions change with {join_words([display_name(name) for name in strongest])}")
     return sentence_case("; ".join(sentences)) + "." if sentences else ""
 
 
@@ -762,7 +784,7 @@ def difference_words(value: float, low: float, high: float) -> str:
 
 
 def value_text(row: Row, places: int | None = None) -> str:
-    """A row's value with its interval; `undefined` where there is none. places: decimals of its column."""
+    """Return the value of a row with its interval; `undefined` without a value. places: decimals of its column."""
     return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), places=places)
 
 
@@ -778,7 +800,7 @@ def margin_test(row: Row) -> str:
     return f"{unrounded(margin)}: {level} CI [{number(low, places)}, {number(high, places)}], {p_value(p)}"
 
 
-def doubtful(row: Row) -> bool:
-    """Return whether a value has a reason to doubt it, other than that nothing varied."""
+def is_doubtful(row: Row) -> bool:
+    """Return whether a value has a reason for doubt other than `NO_VARIATION`."""
     reason = reason_of(row)
     return bool(reason) and reason.codes != (Code.NO_VARIATION,)

@@ -1,4 +1,7 @@
-"""What models and probes leave, as arrays and columns: outputs, measurements, activations and contributions."""
+"""Results of models and probes as arrays and columns: outputs, measurements, activations and contributions.
+
+They are converted to columns of Parquet files, or written as safetensors files.
+"""
 
 from __future__ import annotations
 
@@ -18,31 +21,31 @@ from assay.core.types import Contributions, Measurement
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
 
-UNIT_REMADE = "delete its folder and run the study again"
+REMAKE_UNIT = "delete its folder and run the study again"
 
 
 # Outputs of a model in an environment: a table with a column for each class and each entry of an array.
 
-OF_ROWS = ("row", "patient", "target", "fold")
+ROW_COLUMNS = ("row", "patient", "target", "fold")
 
 
 def output_columns(outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return outputs as columns: row, patient, target, fold, and logits [n, k] as float32 or float64.
 
-    Others [n, ...] are the columns kept of maps; their entries become columns of their own.
+    Other arrays [n, ...] are statistics of maps; each of their entries becomes a column.
     """
-    columns = {name: outputs[name].astype(np.int64) for name in OF_ROWS}
+    columns = {name: outputs[name].astype(np.int64) for name in ROW_COLUMNS}
     logits = outputs["logits"]
     logits = logits if logits.dtype == np.float64 else logits.astype(np.float32)
     columns |= {f"logit_{k}": np.ascontiguousarray(logits[:, k]) for k in range(logits.shape[1])}
     for name, values in outputs.items():
-        if name not in (*OF_ROWS, "logits"):
+        if name not in (*ROW_COLUMNS, "logits"):
             columns |= flatten(name, values)
     return columns
 
 
-def outputs_of_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the outputs that `output_columns` took apart, as they were."""
+def outputs_from_columns(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the outputs from the columns of `output_columns`."""
     classes = [name for name in columns if name.startswith("logit_")]
     logits = np.stack([columns[f"logit_{k}"] for k in range(len(classes))], axis=1)
     return {**unflatten({name: values for name, values in columns.items() if name not in classes}), "logits": logits}
@@ -57,12 +60,12 @@ def flatten(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     """Return an array [n, ...] by entry; [n] stays as it is."""
     if values.ndim == 1:
         return {name: values}
-    places = list(np.ndindex(values.shape[1:]))
-    return {f"{name}[{','.join(map(str, at))}]": np.ascontiguousarray(values[(slice(None), *at)]) for at in places}
+    indices = list(np.ndindex(values.shape[1:]))
+    return {f"{name}[{','.join(map(str, at))}]": np.ascontiguousarray(values[(slice(None), *at)]) for at in indices}
 
 
 def unflatten(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the arrays that `flatten` took apart; other columns as they are. Entries of an array keep one type."""
+    """Return the arrays from columns of `flatten`; other columns as they are. Entries of an array have one type."""
     arrays: dict[str, np.ndarray] = {}
     parts: dict[str, dict[tuple[int, ...], np.ndarray]] = {}
     for name, values in columns.items():
@@ -72,8 +75,8 @@ def unflatten(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         else:
             parts.setdefault(entry["name"], {})[tuple(map(int, entry["at"].split(",")))] = values
     for name, entries in parts.items():
-        shape = tuple(1 + max(place) for place in zip(*entries, strict=True))
-        arrays[name] = np.stack([entries[at] for at in np.ndindex(shape)], axis=1).reshape(-1, *shape)
+        shape = tuple(1 + max(indices) for indices in zip(*entries, strict=True))
+        arrays[name] = np.stack([entries[index] for index in np.ndindex(shape)], axis=1).reshape(-1, *shape)
     return arrays
 
 
@@ -82,34 +85,34 @@ def measurement_row(measurement: Measurement) -> Row:
     return {**{name: getattr(measurement, name) for name in MEASUREMENTS}, "reason": str(measurement.reason)}
 
 
-# What layers said of a sample of images, kept as safetensors: any reader of that format has it without Assay.
+# Activations of layers on a sample of images, stored as safetensors, which can be read without Assay.
 
-ROW = "(row)"
-"""The array of the images' row numbers, beside those of the layers: no module can be called so."""
+ROW_NUMBERS = "(row)"
+"""Name of the array of the images' row numbers among those of the layers: no module can have this name."""
 _LAYERS = "layers"
 
 
-def write_sampled(path: Path, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
-    """Write float32 [n, d] by layer, and int64 [n], whole; equal content is equal bytes."""
+def write_activations(path: Path, rows: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
+    """Write activations [n, d] of layers as float32 and row numbers [n] as int64; equal content is equal bytes."""
     layer_values = {layer: np.ascontiguousarray(values, dtype=np.float32) for layer, values in layers.items()}
-    arrays: dict[str, np.ndarray] = {**layer_values, ROW: np.ascontiguousarray(row, dtype=np.int64)}
+    arrays: dict[str, np.ndarray] = {**layer_values, ROW_NUMBERS: np.ascontiguousarray(rows, dtype=np.int64)}
     write_bytes(path, save(arrays, {_LAYERS: json.dumps(list(layers))}))  # the format itself keeps no order
 
 
-def read_sampled(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Rows and layers, in their order. Raises StoreError that names a file which is damaged."""
+def read_activations(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return row numbers, and layer -> activations in their order. Raises StoreError that names a damaged file."""
     try:
         with safe_open(path, framework="np") as file:  # pyright: ignore[reportUnknownVariableType]
             names: list[str] = json.loads(file.metadata()[_LAYERS])  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
             read = cast(Callable[[str], np.ndarray], file.get_tensor)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-            return read(ROW), {name: read(name) for name in names}
+            return read(ROW_NUMBERS), {name: read(name) for name in names}
     except FileNotFoundError as error:
-        raise StoreError(f"cannot read {path}: there is no such file; {UNIT_REMADE}") from error
+        raise StoreError(f"cannot read {path}: there is no such file; {REMAKE_UNIT}") from error
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"cannot read {path}: it is damaged ({error}); {UNIT_REMADE}") from error
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {REMAKE_UNIT}") from error
 
 
-# Contributions of samples to measurements: matrices of the measurements that rest on the same samples.
+# Contributions of samples to measurements: a matrix for the measurements that have the same samples.
 
 
 def write_contributions(path: Path, measurements: Sequence[Measurement]) -> None:
@@ -118,15 +121,15 @@ def write_contributions(path: Path, measurements: Sequence[Measurement]) -> None
     The rounding is 6e-8 of a contribution.
     """
     groups: dict[bytes, list[tuple[int, Contributions]]] = {}
-    for place, measurement in enumerate(measurements):
+    for position, measurement in enumerate(measurements):
         if measurement.contributions is not None and measurement.compared:
             groups.setdefault(measurement.contributions.samples.tobytes(), []).append(
-                (place, measurement.contributions)
+                (position, measurement.contributions)
             )
     arrays: dict[str, np.ndarray] = {}
     for k, group in enumerate(groups.values()):
         arrays[f"{k}.samples"] = np.ascontiguousarray(group[0][1].samples, dtype=np.int64)
-        arrays[f"{k}.rows"] = np.array([place for place, _ in group], dtype=np.int64)
+        arrays[f"{k}.rows"] = np.array([position for position, _ in group], dtype=np.int64)
         arrays[f"{k}.values"] = np.stack([contribution.values for _, contribution in group]).astype(np.float32)
     if arrays:
         write_bytes(path, save(arrays))
@@ -147,5 +150,5 @@ def read_contributions(path: Path) -> dict[int, Contributions]:
                 rows: list[int] = arrays[f"{k}.rows"].tolist()
                 contributions |= {row: Contributions(samples, arrays[f"{k}.values"][i]) for i, row in enumerate(rows)}
     except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
-        raise StoreError(f"cannot read {path}: it is damaged ({error}); {UNIT_REMADE}") from error
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {REMAKE_UNIT}") from error
     return contributions

@@ -32,10 +32,10 @@ def bundle_changes(root: Path) -> list[FileChange]:
     """Compare the files of an unpacked bundle with its checksums, which who changed a file may have changed, too."""
     if damage := find_nonregular_files(root):
         return damage
-    listed = _sums_of(read_bounded(root / SUMS))
+    sums = _sums_of(read_bounded(root / SUMS))
     files = (path for path in sorted(root.rglob("*")) if path.is_file() and path != root / SUMS)
-    extra = (path for path in files if path.relative_to(root).as_posix() not in listed)
-    return [*altered_files(root, listed), *(FileChange("extra", path) for path in extra)]
+    extra = (path for path in files if path.relative_to(root).as_posix() not in sums)
+    return [*altered_files(root, sums), *(FileChange("extra", path) for path in extra)]
 
 
 def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
@@ -49,13 +49,13 @@ def signed_runs(root: Path) -> list[tuple[Path, str, bool]]:
     runs: list[tuple[Path, str, bool]] = []
     for file in filter(Path.is_file, sorted(root.glob(f"*/{SIGNED}"))):  # a pipe would be waited for
         text, signature = read_bounded(file), file.with_name(SIGNATURE)
-        listed = _sums_of(text)
+        sums = _sums_of(text)
         files = {path.relative_to(file.parent).as_posix() for path in file.parent.rglob("*") if path.is_file()}
-        changed = files - listed.keys() - {SIGNED, SIGNATURE}
-        changed |= {name for name in files & listed.keys() if file_hash(file.parent / name) != listed[name]}
-        changed |= {name for name in listed.keys() - files if name == PAGE or name.partition("/")[0] in BUNDLED}
+        changed = files - sums.keys() - {SIGNED, SIGNATURE}
+        changed |= {name for name in files & sums.keys() if file_hash(file.parent / name) != sums[name]}
+        changed |= {name for name in sums.keys() - files if name == PAGE or name.partition("/")[0] in BUNDLED}
         key = key_of_signature(text, signature, file_state(signature)) if signature.is_file() else ""
-        is_whole = PAGE in files and not changed - {PAGE} and all(listed.values())  # no name stands there twice
+        is_whole = PAGE in files and not changed - {PAGE} and all(sums.values())  # no name stands there twice
         runs.append((file.parent, key if is_whole else "", PAGE not in changed))
     return runs
 
@@ -90,19 +90,19 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise StoreError(f"two of the runs are called {max(names, key=names.count)}: pack them one at a time")
-    if strange := next((name for name in names if not name.isprintable() or "\\" in name), None):
-        raise StoreError(f"the run folder {shorten(strange)} has a name that not all systems have: rename it")
+    if unportable := next((name for name in names if not name.isprintable() or "\\" in name), None):
+        raise StoreError(f"the run folder {shorten(unportable)} has a name that not all systems have: rename it")
     files: dict[str, Path] = {}
     for name, folder in zip(names, folders, strict=True):
-        inside = (file for part in BUNDLED for file in sorted((folder / part).rglob("*")) if file.is_file())
-        seal = (file for file in (folder / SIGNED, folder / SIGNATURE) if file.is_file())
-        within = {file.relative_to(folder).as_posix(): file for file in (folder / PAGE, *inside, *seal)}
-        listed = read_manifest(folder) or within
+        data_files = (file for part in BUNDLED for file in sorted((folder / part).rglob("*")) if file.is_file())
+        signatures = (file for file in (folder / SIGNED, folder / SIGNATURE) if file.is_file())
+        members = {file.relative_to(folder).as_posix(): file for file in (folder / PAGE, *data_files, *signatures)}
+        manifest = read_manifest(folder) or members
         root = folder.resolve()  # a link out of the folder may lead to what is not to be handed over
         files |= {
-            f"{name}/{place}": file
-            for place, file in within.items()
-            if place in listed and place.isprintable() and "\\" not in place and file.resolve().is_relative_to(root)
+            f"{name}/{entry}": file
+            for entry, file in members.items()
+            if entry in manifest and entry.isprintable() and "\\" not in entry and file.resolve().is_relative_to(root)
         }
     sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
     texts = {"index.html": index} if index else {}

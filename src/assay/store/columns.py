@@ -1,4 +1,4 @@
-"""Columns and tables of a run folder: names, types and meanings of values."""
+"""Descriptions of tables of a run folder and of their columns: names, types and meanings of values."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Table:
         displayed: Names of the columns that `assay results` prints for reading, in that order.
         note: A sentence that applies to the whole table.
         parts: Tables that it is made of when it is read (`store.views`); it has no file then.
-        carried: Whether a page carries it whole.
+        embedded: Whether a page contains the whole table as a download.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Table:
     displayed: tuple[str, ...]
     note: str = ""
     parts: tuple[str, ...] = ()
-    carried: bool = True
+    embedded: bool = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def estimate(name: str, meaning: str, head: str = "") -> Column:
     return number(name, meaning, head, "interval")
 
 
-def whole(name: str, meaning: str, head: str = "", cell: CellKind = "number") -> Column:
+def integer(name: str, meaning: str, head: str = "", cell: CellKind = "number") -> Column:
     """Return a column of whole numbers."""
     return Column(name, meaning, "BIGINT", head, cell=cell)
 
@@ -179,15 +179,15 @@ def json_column(name: str, meaning: str) -> Column:
     return Column(name, meaning, keyed=True)
 
 
-PATIENTS = whole("patients", "patients behind the value; 0 where the data name none", cell="count")
-IMAGES = whole("images", "images behind the value", cell="count")
+PATIENTS = integer("patients", "patients behind the value; 0 where the data name none", cell="count")
+IMAGES = integer("images", "images behind the value", cell="count")
 
 RECIPE = (
     Column("recipe", "label of the recipe", cell="recipe"),
     json_column("coordinates", "JSON: axis -> the recipe's value on it"),
 )
 INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
-TRAINING_SEEDS = whole("seeds", "training seeds behind the value", cell="count")
+TRAINING_SEEDS = integer("seeds", "training seeds behind the value", cell="count")
 REASON = Column(
     "reason",
     "why the value is undefined or doubtful or a comparison inconclusive, codes with fields as JSON; empty otherwise",

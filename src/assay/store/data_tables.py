@@ -13,8 +13,8 @@ from assay.store.columns import (
     Table,
     environment,
     estimate,
+    integer,
     number,
-    whole,
 )
 
 ENVIRONMENTS = Table(
@@ -28,13 +28,13 @@ ENVIRONMENTS = Table(
         number("asked", "strength requested", "association requested"),
         estimate("strength", "strength achieved", "achieved"),
         *INTERVAL,
-        whole("kept", "images used"),
-        whole("available", "images that could be used"),
+        integer("kept", "images used"),
+        integer("available", "images that could be used"),
         Column("counts", "JSON: triples of class, level and number of images"),
         Column("held", "value of all images, whose strength is then 0; empty where the factor varies"),
         Column("set", "set of data.tests that images are of; empty for the training set"),
-        whole("images", "images of the environment", cell="count"),
-        whole("patients", "patients of the environment; 0 where the data name none", cell="count"),
+        integer("images", "images of the environment", cell="count"),
+        integer("patients", "patients of the environment; 0 where the data name none", cell="count"),
     ),
     ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
 )
@@ -46,10 +46,10 @@ DOSE_COUNTS = Table(
         *RECIPE,
         Column("factor", "factor of the confounder"),
         Column("target", "class"),
-        whole("least", "images of the class with the confounder, least over seeds"),
-        whole("most", "images of the class with the confounder, most over seeds"),
-        whole("fewest_images", "images of the class, fewest over seeds", head="fewest images"),
-        whole("most_images", "images of the class, most over seeds", head="most images"),
+        integer("least", "images of the class with the confounder, least over seeds"),
+        integer("most", "images of the class with the confounder, most over seeds"),
+        integer("fewest_images", "images of the class, fewest over seeds", head="fewest images"),
+        integer("most_images", "images of the class, most over seeds", head="most images"),
     ),
     ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
 )
@@ -157,8 +157,8 @@ ISSUES = Table(
     "issue of an image, or of a group of images",
     (
         Column("kind", "kind of issue", values=ISSUE_KINDS, cell="code"),
-        whole("row", "line of the table, row of one in memory, or number of the file; 0 of a group"),
-        whole("cluster", "number of the cluster of copies; 0 without", "cluster of copies", cell="count"),
+        integer("row", "line of the table, row of one in memory, or number of the file; 0 of a group"),
+        integer("cluster", "number of the cluster of copies; 0 without", "cluster of copies", cell="count"),
         Column("of", "class of the image, or column and level of a group", head="class"),
         number(
             "value",

@@ -1,4 +1,4 @@
-"""Parquet and JSON, written whole and read with DuckDB alone."""
+"""Read and write Parquet and JSON files. Files are replaced as a whole; Parquet is read with DuckDB."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
 
 def json_text(value: Any, *, sort_keys: bool = True) -> str:
     """Return the text that `write_json` writes."""
-    return _text(value, "\n", sort_keys) + "\n"
+    return _json_value(value, "\n", sort_keys) + "\n"
 
 
-def _text(value: Any, newline: str, sort_keys: bool) -> str:
+def _json_value(value: Any, newline: str, sort_keys: bool) -> str:
     """Return JSON as `json.dumps` with an indentation of 1, in a third of its time.
 
     Args:
@@ -64,18 +64,18 @@ def _text(value: Any, newline: str, sort_keys: bool) -> str:
         return encode_basestring(value)
     if value is None or isinstance(value, (bool, int, float)):
         return json.dumps(None if isinstance(value, float) and not math.isfinite(value) else value)
-    below = newline + " "
+    inner_newline = newline + " "
     if isinstance(value, Mapping):
         items = {str(key): item for key, item in cast("Mapping[object, Any]", value).items()}
         names = sorted(items) if sort_keys else items
-        texts = [f"{encode_basestring(name)}: {_text(items[name], below, sort_keys)}" for name in names]
-        ends = "{}"
+        texts = [f"{encode_basestring(name)}: {_json_value(items[name], inner_newline, sort_keys)}" for name in names]
+        brackets = "{}"
     elif isinstance(value, (list, tuple)):
-        texts = [_text(item, below, sort_keys) for item in cast("Sequence[Any]", value)]
-        ends = "[]"
+        texts = [_json_value(item, inner_newline, sort_keys) for item in cast("Sequence[Any]", value)]
+        brackets = "[]"
     else:
         raise TypeError(f"{type(value).__name__} is no JSON: {value!r}")
-    return f"{ends[0]}{below}{f',{below}'.join(texts)}{newline}{ends[1]}" if texts else ends
+    return f"{brackets[0]}{inner_newline}{f',{inner_newline}'.join(texts)}{newline}{brackets[1]}" if texts else brackets
 
 
 def csv_text(rows: Iterable[Sequence[object]], quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
@@ -85,31 +85,31 @@ def csv_text(rows: Iterable[Sequence[object]], quoting: Literal[0, 1] = csv.QUOT
     return text.getvalue()
 
 
-REMADE = "delete this file and run the study again"
+REMAKE_FILE = "delete this file and run the study again"
 
 
-_LONGEST_JSON = 1 << 28
+_MAX_JSON_BYTES = 1 << 28
 """Bytes of a JSON file. A sparse file, which an archive holds in a few bytes, may have any size."""
 
 
-def read_json(path: Path, *, damaged: str = REMADE) -> Any:
+def read_json(path: Path, *, remedy: str = REMAKE_FILE) -> Any:
     """Return the value in a JSON file.
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
 
     Args:
-        damaged: Remedy for a file that holds no JSON.
+        remedy: Remedy for a file that holds no JSON.
     """
-    return read_json_content(path, damaged=damaged)[0]
+    return read_json_content(path, remedy=remedy)[0]
 
 
-def read_json_content(path: Path, *, damaged: str = REMADE) -> tuple[Any, bytes]:
+def read_json_content(path: Path, *, remedy: str = REMAKE_FILE) -> tuple[Any, bytes]:
     """Return the value in a JSON file, and the bytes that it was read from. See `read_json`."""
-    content = _content(path, missing="restore it from a copy, or run the study again", most=_LONGEST_JSON)
-    return parse_json(content, path, damaged=damaged), content
+    content = _read_bytes(path, remedy="restore it from a copy, or run the study again", max_bytes=_MAX_JSON_BYTES)
+    return parse_json(content, path, remedy=remedy), content
 
 
-def parse_json(content: bytes, path: Path, *, damaged: str = REMADE) -> Any:
+def parse_json(content: bytes, path: Path, *, remedy: str = REMAKE_FILE) -> Any:
     """Return the value of a JSON text of a file. See `read_json`."""
     try:
         value = json.loads(content.decode("utf-8"))
@@ -117,7 +117,7 @@ def parse_json(content: bytes, path: Path, *, damaged: str = REMADE) -> Any:
             json_text(value).encode()
         return value
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"cannot read {path}: it is damaged ({error}); {damaged}") from error
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {remedy}") from error
 
 
 # JSON objects that hold the SHA-256 of their content.
@@ -131,23 +131,23 @@ def write_checked_json(path: Path, values: Mapping[str, Any], *, sort_keys: bool
     if not sort_keys:
         write_json(path, {**values, CHECKSUM: _digest(values)}, sort_keys=False)
         return
-    texts = {key: _text(value, "\n ", sort_keys=True) for key, value in values.items()}  # of each value once
-    digest = hashlib.sha256(_object(texts).encode()).hexdigest()
-    write_text(path, _object({**texts, CHECKSUM: encode_basestring(digest)}))
+    texts = {key: _json_value(value, "\n ", sort_keys=True) for key, value in values.items()}  # of each value once
+    digest = hashlib.sha256(_json_object(texts).encode()).hexdigest()
+    write_text(path, _json_object({**texts, CHECKSUM: encode_basestring(digest)}))
 
 
-def _object(texts: Mapping[str, str]) -> str:
+def _json_object(texts: Mapping[str, str]) -> str:
     """Return the text that `json_text` gives for an object with values of these texts."""
     entries = ",\n ".join(f"{encode_basestring(key)}: {texts[key]}" for key in sorted(texts))
     return f"{{\n {entries}\n}}\n" if texts else "{}\n"
 
 
-def read_checked_json(path: Path, *, damaged: str = REMADE) -> dict[str, Any]:
+def read_checked_json(path: Path, *, remedy: str = REMAKE_FILE) -> dict[str, Any]:
     """Read a JSON object and compare its checksum.
 
     Args:
         path: The file.
-        damaged: The remedy for a damaged file.
+        remedy: The remedy for a damaged file.
 
     Returns:
         The object without its checksum.
@@ -155,7 +155,7 @@ def read_checked_json(path: Path, *, damaged: str = REMADE) -> dict[str, Any]:
     Raises:
         StoreError: The file is missing, cannot be read or is damaged, or holds no checksum.
     """
-    parsed, content = read_json_content(path, damaged=damaged)
+    parsed, content = read_json_content(path, remedy=remedy)
     values = cast("dict[str, Any]", parsed if isinstance(parsed, dict) else {})
     recorded = values.pop(CHECKSUM, None)
 
@@ -165,7 +165,7 @@ def read_checked_json(path: Path, *, damaged: str = REMADE) -> dict[str, Any]:
         except RecursionError:  # nested just less than its reader allows
             is_right = False
         if not is_right:
-            raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {damaged}")
+            raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {remedy}")
 
     verify_once({path: content_key("object", content)}, verify)
     return values
@@ -199,16 +199,22 @@ def _digest(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json_text(values).encode()).hexdigest()
 
 
-def _content(path: Path, missing: str, most: float = math.inf) -> bytes:
-    """Raises StoreError where the system does not let it be read, which is no evidence against its content."""
+def _read_bytes(path: Path, remedy: str, max_bytes: float = math.inf) -> bytes:
+    """Return the content of a file. Raises StoreError where the system does not let it be read.
+
+    Args:
+        path: The file.
+        remedy: What the user can do where it is missing.
+        max_bytes: Size from which on it is refused.
+    """
     if is_stream(path):
-        raise StoreError(f"cannot read {path}: it is a pipe or a device, which may have no end; {missing}")
+        raise StoreError(f"cannot read {path}: it is a pipe or a device, which may have no end; {remedy}")
     try:
-        if (size := path.stat().st_size) > most:
-            raise StoreError(f"cannot read {path}: it has {size:,} bytes, more than Assay writes; {missing}")
+        if (size := path.stat().st_size) > max_bytes:
+            raise StoreError(f"cannot read {path}: it has {size:,} bytes, more than Assay writes; {remedy}")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise StoreError(f"cannot read {path}: there is no such file; {missing}") from error
+        raise StoreError(f"cannot read {path}: there is no such file; {remedy}") from error
     except OSError as error:
         raise StoreError(
             f"cannot read {path}: {error.strerror}; keep the file, see to its permissions and its disk, and try again"
@@ -230,7 +236,7 @@ def write_parquet(path: Path, columns: Columns, *, row_group: int = 0) -> None:
         with connect() as database:
             database.register("arrays", arrays)
             try:
-                database.execute(f"COPY (SELECT * FROM arrays) TO '{quote(temporary)}' ({form})")
+                database.execute(f"COPY (SELECT * FROM arrays) TO '{quote_path(temporary)}' ({form})")
             except duckdb.IOException as error:
                 raise _system_error(error) from error
         verify_once({temporary: _key_of_small(temporary)}, lambda _: None)  # what it holds was in memory
@@ -284,7 +290,7 @@ def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
         columns = {name: rows.columns[name] for name in names}
     else:
         columns = {name: [row.get(name) for row in rows] for name in names}
-    write_parquet(path, {name: _column(values) for name, values in columns.items()})
+    write_parquet(path, {name: _to_array(values) for name, values in columns.items()})
     if not rows:
         _EMPTY[tuple(names)] = path.read_bytes()
 
@@ -294,15 +300,15 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
-    return _read_arrays(path, lambda: _select(_modest([path])))
+    return _read_arrays(path, lambda: _select(_bounded_files([path])))
 
 
-ROWS_AT_ONCE = 2**16
-"""Rows of a table that are read together: every text of them is an object of its own until equal ones are one."""
+ROWS_PER_READ = 2**16
+"""Rows that are read at once: until equal texts are merged, every text of them takes memory of its own."""
 
 
 def read_column_rows(path: Path, *, trusted: bool = False) -> ColumnRows:
-    """Return a Parquet file as `column_rows` does, with the memory of `ROWS_AT_ONCE` rows while it is read.
+    """Return a Parquet file as `column_rows` does, with the memory of `ROWS_PER_READ` rows while it is read.
 
     Raises StoreError as `read_parquet` does.
 
@@ -310,18 +316,20 @@ def read_column_rows(path: Path, *, trusted: bool = False) -> ColumnRows:
         path: The file.
         trusted: Whether Assay wrote it here, as its checksum shows: then it is not asked whether it fills the memory.
     """
-    number = "file_row_number"
+    row_number = "file_row_number"
 
     def part(start: int) -> dict[str, np.ndarray]:
-        listed = f"[{_list_paths([path])}]" if trusted or start else _modest([path])
-        if not start and path.is_file() and path.stat().st_size <= ROWS_AT_ONCE:
+        listed = f"[{_list_paths([path])}]" if trusted or start else _bounded_files([path])
+        if not start and path.is_file() and path.stat().st_size <= ROWS_PER_READ:
             return _select(listed)  # sorting the rows of a small file would take as long as reading them
-        source = f"{listed}, {number} = true"
-        within = f" WHERE {number} >= {start} AND {number} < {start + ROWS_AT_ONCE} ORDER BY {number}"
-        return _select(source, f"* EXCLUDE ({number})", within)
+        source = f"{listed}, {row_number} = true"
+        within = f" WHERE {row_number} >= {start} AND {row_number} < {start + ROWS_PER_READ} ORDER BY {row_number}"
+        return _select(source, f"* EXCLUDE ({row_number})", within)
 
     rows = column_rows(_read_arrays(path, lambda: part(0)))
-    while rows and len(rows) % ROWS_AT_ONCE == 0 and (more := column_rows(_read_arrays(path, lambda: part(len(rows))))):
+    while (
+        rows and len(rows) % ROWS_PER_READ == 0 and (more := column_rows(_read_arrays(path, lambda: part(len(rows)))))
+    ):
         rows.extend({}, more.columns)
     return rows
 
@@ -333,9 +341,9 @@ def _read_arrays(path: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        remade = "delete its folder and run the study again"
-        _content(path, missing=remade)  # a file that can be read, and not by DuckDB, is damaged
-        raise StoreError(f"cannot read {path}: it is damaged; {remade}") from error
+        remedy = "delete its folder and run the study again"
+        _read_bytes(path, remedy=remedy)  # a file that can be read, and not by DuckDB, is damaged
+        raise StoreError(f"cannot read {path}: it is damaged; {remedy}") from error
 
 
 def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
@@ -345,8 +353,8 @@ def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
         StoreError: A file is missing, cannot be read or is damaged.
     """
     try:
-        groups = _of_equal_columns(paths) if len(paths) > 1 else []
-        by_path = {path: columns for group in groups for path, columns in zip(group, _together(group), strict=True)}
+        groups = _group_by_columns(paths) if len(paths) > 1 else []
+        by_path = {path: columns for group in groups for path, columns in zip(group, _read_group(group), strict=True)}
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error:
@@ -354,50 +362,50 @@ def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     return [by_path.get(path) or read_parquet(path) for path in paths]
 
 
-def _of_equal_columns(paths: Sequence[Path]) -> list[list[Path]]:
+def _group_by_columns(paths: Sequence[Path]) -> list[list[Path]]:
     """Group files by the names and types of their columns."""
     columns = "string_agg(concat_ws(' ', name, type, converted_type), '|')"
     query = f"SELECT file_name, {columns} FROM parquet_schema([{_list_paths(paths)}]) GROUP BY file_name"
     with connect() as database:
         rows = cast("list[tuple[str, str]]", database.execute(query).fetchall())
-    kinds = {Path(name): kind for name, kind in rows}  # without the `./` before a relative one
+    columns_by_path = {Path(name): kind for name, kind in rows}  # without the `./` before a relative one
     groups: dict[str, list[Path]] = {}
     for path in dict.fromkeys(paths):
-        groups.setdefault(kinds[Path(path)], []).append(path)
+        groups.setdefault(columns_by_path[Path(path)], []).append(path)
     return list(groups.values())
 
 
-def _together(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
+def _read_group(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     """Read files of the same columns; empty where one of them has no row, since rows are told apart by their number."""
-    row = "file_row_number"
-    read = _select(f"{_modest(paths)}, {row} = true")
-    starts = np.flatnonzero(read.pop(row) == 0)
+    row_number = "file_row_number"
+    columns = _select(f"{_bounded_files(paths)}, {row_number} = true")
+    starts = np.flatnonzero(columns.pop(row_number) == 0)
     if len(starts) < len(paths):
         return [{} for _ in paths]
-    return parts_of(read, starts)
+    return split_columns(columns, starts)
 
 
-def parts_of(columns: Columns, starts: np.ndarray) -> list[dict[str, np.ndarray]]:
-    """Return columns cut before these rows, from the first one on, each part with memory of its own."""
+def split_columns(columns: Columns, starts: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Split columns before these rows, the first of which is 0; each part is a copy."""
     parts = {name: np.split(column, starts[1:]) for name, column in columns.items()}
-    return [{name: parts[name][at].copy() for name in parts} for at in range(len(starts))]
+    return [{name: parts[name][i].copy() for name in parts} for i in range(len(starts))]
 
 
 _CELLS_PER_BYTE, _FREE_CELLS = 200, 5_000_000
 """Cells that a byte of a file may hold, and cells that any file may: repeated rows pack without end."""
 
 
-def require_modest(path: Path) -> None:
+def require_bounded_memory(path: Path) -> None:
     """Check a Parquet file that is read in parts. Raises StoreError where it is damaged or would fill the memory."""
 
     def read() -> dict[str, np.ndarray]:
-        _modest([path])
+        _bounded_files([path])
         return {}
 
     _read_arrays(path, read)
 
 
-_SMALL = 2**20
+_SMALL_BYTES = 2**20
 """Bytes of a file of which the key is computed, since to hash a larger one takes as long as to verify it."""
 
 
@@ -405,12 +413,12 @@ def _key_of_small(path: Path) -> bytes | None:
     """Return the key of a small file; None for a large one, and for what cannot be read or has no end."""
     with suppress(OSError):
         status = path.stat()
-        if stat.S_ISREG(status.st_mode) and status.st_size <= _SMALL:
+        if stat.S_ISREG(status.st_mode) and status.st_size <= _SMALL_BYTES:
             return content_key("size", path.read_bytes())
     return None
 
 
-def _modest(paths: Sequence[Path]) -> str:
+def _bounded_files(paths: Sequence[Path]) -> str:
     """Return files as DuckDB names them.
 
     Raises:
@@ -439,9 +447,9 @@ def _check_cells(paths: Sequence[Path]) -> None:
             )
 
 
-_LONGEST_TEXT, _TEXT_PER_BYTE, _FREE_TEXT = 10_000_000, 1_000, 100_000_000
+_MAX_TEXT_BYTES, _TEXT_PER_BYTE, _FREE_TEXT = 10_000_000, 1_000, 100_000_000
 """Bytes of one text, those that a byte of the files may unpack to, and those that any files may."""
-_NESTED = re.compile(r"\b(STRUCT|MAP|UNION|JSON)\b|(VARCHAR|BLOB).*\[")
+_NESTED_TYPES = re.compile(r"\b(STRUCT|MAP|UNION|JSON)\b|(VARCHAR|BLOB).*\[")
 """Types of DuckDB whose texts could be long unseen."""
 
 
@@ -449,9 +457,9 @@ def _check_texts(paths: Sequence[Path]) -> None:
     """Raise StoreError where repeated texts, which a file holds once, would fill the memory: each becomes an object."""
     source = f"FROM read_parquet([{_list_paths(paths)}], hive_partitioning = false)"
     with connect() as database:
-        described = database.execute(f"DESCRIBE SELECT * {source}").fetchall()
-        kinds = [(str(name), str(kind)) for name, kind, *_ in described]
-        if nested := [name for name, kind in kinds if _NESTED.search(kind)]:
+        description = database.execute(f"DESCRIBE SELECT * {source}").fetchall()
+        kinds = [(str(name), str(kind)) for name, kind, *_ in description]
+        if nested := [name for name, kind in kinds if _NESTED_TYPES.search(kind)]:
             where = f"{paths[0]}: column {shorten(nested[0])!r}"
             raise StoreError(f"cannot read {where} holds nested values or texts in lists; store a column for each")
         lengths = {"VARCHAR": "strlen", "BLOB": "octet_length"}
@@ -461,7 +469,7 @@ def _check_texts(paths: Sequence[Path]) -> None:
         query = f"SELECT sum({' + '.join(f'coalesce({text}, 0)' for text in texts)}), max(greatest({', '.join(texts)}))"
         total, longest = cast("tuple[int, int]", database.execute(f"{query} {source}").fetchall()[0])
     size = sum(path.stat().st_size for path in paths)
-    if (longest or 0) > _LONGEST_TEXT or (total or 0) > _FREE_TEXT + _TEXT_PER_BYTE * size:
+    if (longest or 0) > _MAX_TEXT_BYTES or (total or 0) > _FREE_TEXT + _TEXT_PER_BYTE * size:
         raise StoreError(
             f"cannot read {paths[0]}: its texts would take {total:,} bytes, which would fill the memory; "
             "restore it from a copy"
@@ -469,19 +477,19 @@ def _check_texts(paths: Sequence[Path]) -> None:
 
 
 def _list_paths(paths: Sequence[Path]) -> str:
-    return ", ".join(f"'{quote(escape_glob(path))}'" for path in paths)
+    return ", ".join(f"'{quote_path(escape_glob(path))}'" for path in paths)
 
 
-def read_columns(path: Path, without: str, where: str) -> dict[str, np.ndarray]:
+def read_columns(path: Path, excluded: str, condition: str) -> dict[str, np.ndarray]:
     """Return some rows of a Parquet file in their order, without a column; missing numbers are NaN."""
-    order = "file_row_number"  # with a filter DuckDB takes row groups in any order
-    source = f"'{quote(escape_glob(path))}', {order} = true"
-    return _select(source, f"* EXCLUDE ({without}, {order})", f" WHERE {where} ORDER BY {order}")
+    row_number = "file_row_number"  # with a filter DuckDB takes row groups in any order
+    source = f"'{quote_path(escape_glob(path))}', {row_number} = true"
+    return _select(source, f"* EXCLUDE ({excluded}, {row_number})", f" WHERE {condition} ORDER BY {row_number}")
 
 
-def _select(source: str, columns: str = "*", rest: str = "") -> dict[str, np.ndarray]:
-    read = f"read_parquet({source}, hive_partitioning = false)"  # else a folder `lr=0.1` is a column
-    query = f"SELECT {columns} FROM {read}{rest}"
+def _select(source: str, columns: str = "*", condition: str = "") -> dict[str, np.ndarray]:
+    table = f"read_parquet({source}, hive_partitioning = false)"  # else a folder `lr=0.1` is a column
+    query = f"SELECT {columns} FROM {table}{condition}"
     with connect() as database:
         columns_read = cast("dict[str, np.ndarray]", database.execute(query).fetchnumpy())
     return {name: _fill_masked(column) for name, column in columns_read.items()}
@@ -529,22 +537,22 @@ _SPILLED = f"assay-{MACHINE}-"
 
 
 @functools.cache
-def _database(process: int) -> duckdb.DuckDBPyConnection:
+def _database(process_id: int) -> duckdb.DuckDBPyConnection:
     """One thread, in memory, without a file of its own. No file makes it fetch or load an extension.
 
     What memory does not hold goes to a folder that this user alone may read, not to the working folder, where somebody
     else may have put a link; nowhere where no such folder can be made.
 
     Args:
-        process: Whose it is, since none survives a fork.
+        process_id: Whose it is, since none survives a fork.
     """
-    off = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    no_extensions = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     folder = ""
     with suppress(OSError):  # the disk is full
         _remove_abandoned_folders()
-        folder = mkdtemp(prefix=f"{_SPILLED}{process}-")
+        folder = mkdtemp(prefix=f"{_SPILLED}{process_id}-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return duckdb.connect(":memory:", config={"threads": "1", "temp_directory": folder, **off})
+    return duckdb.connect(":memory:", config={"threads": "1", "temp_directory": folder, **no_extensions})
 
 
 def _remove_abandoned_folders() -> None:
@@ -561,7 +569,7 @@ def _remove_abandoned_folders() -> None:
 atexit.register(_database.cache_clear)  # else DuckDB lists all of its objects where other libraries outlive it
 
 
-def quote(path: Path | str) -> str:
+def quote_path(path: Path | str) -> str:
     """Return a path as it may stand between single quotes in SQL; DuckDB reads a relative `file:` as an address."""
     return str(path if Path(path).is_absolute() else f"./{path}").replace("'", "''")
 
@@ -573,7 +581,7 @@ def escape_glob(path: Path) -> str:
     return re.sub(r"[*?[]", r"[\g<0>]", str(path))
 
 
-def _column(values: list[Any]) -> np.ndarray:
+def _to_array(values: list[Any]) -> np.ndarray:
     present = [value for value in values if value is not None]
     if any(isinstance(value, str) for value in present) or not present:
         return np.array(["" if value is None else str(value) for value in values], dtype=object)

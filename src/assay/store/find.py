@@ -7,13 +7,13 @@ from pathlib import Path
 from assay.core.errors import StoreError, nearest, shorten
 from assay.core.files import is_file, is_folder
 from assay.store.bundle import SUMS
-from assay.store.folder import received
+from assay.store.folder import received_folder
 from assay.store.manifest import is_ours
 from assay.store.migrations import refuse_earlier
 from assay.store.place import PAGE, RUN
 
-_MOST_NAMED = 5
-"""Run folders elsewhere that are named where there is none."""
+_MAX_NAMED = 5
+"""Most run folders elsewhere that an error names."""
 
 
 def resolve_folder(folder: Path) -> Path:
@@ -26,24 +26,24 @@ def resolve_folder(folder: Path) -> Path:
     return folder.resolve() if folder.name in ("", "..") else folder
 
 
-def run_places(run: str, out: Path) -> tuple[Path, ...]:
-    """Return where a run may be that a path, or a name under `out`, means: a name first under `out`.
+def candidate_folders(run: str, out: Path) -> tuple[Path, ...]:
+    """Return the folders that a path or a name of a run may mean; for a name, first the one under `out`.
 
     Raises:
-        StoreError: It is the name of two folders, one of which may have come with somebody's data.
+        StoreError: There is a run of the name here and one under `out`: one of them may have come with other data.
     """
-    here, below = Path(run), out / run
-    if here == out:
-        return (here,)
-    if here.name != run or run == "..":  # a path, as `./tiny` is
-        return tuple(dict.fromkeys((here, below)))
-    both = [folder for folder in (here, below) if any(is_file(folder / name) for name in (RUN, PAGE, SUMS))]
-    if len(both) == 2 and not here.samefile(below):
+    as_path, under_out = Path(run), out / run
+    if as_path == out:
+        return (as_path,)
+    if as_path.name != run or run == "..":  # a path, as `./tiny` is
+        return tuple(dict.fromkeys((as_path, under_out)))
+    existing = [folder for folder in (as_path, under_out) if any(is_file(folder / name) for name in (RUN, PAGE, SUMS))]
+    if len(existing) == 2 and not as_path.samefile(under_out):
         raise StoreError(
             f"there is a folder '{shorten(run)}' here and one in {out}: write {shorten(f'./{run}')} or "
-            f"{shorten(str(below))}"
+            f"{shorten(str(under_out))}"
         )
-    return tuple(dict.fromkeys((below, here)))
+    return tuple(dict.fromkeys((under_out, as_path)))
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -52,7 +52,7 @@ def find_run(run: str, out: Path) -> Path:
     Raises:
         StoreError: There is none, or the name is that of two; the text gives the nearest that there is.
     """
-    places = run_places(run, out)
+    places = candidate_folders(run, out)
     for folder in map(resolve_folder, places):
         refuse_earlier(folder)
         if is_file(folder / RUN):
@@ -60,7 +60,7 @@ def find_run(run: str, out: Path) -> Path:
                 raise StoreError(
                     f"the run folder '{shorten(folder.name)}' has control characters in its name: rename it"
                 )
-            received.set(None if is_ours(folder) else folder)
+            received_folder.set(None if is_ours(folder) else folder)
             return folder
     names = sorted({shorten(path.parent.name) for path in out.glob(f"*/{RUN}")})
     near = nearest(run, names)
@@ -70,8 +70,8 @@ def find_run(run: str, out: Path) -> Path:
         listing = f"in {out} there is: {', '.join(names)}"
     else:
         elsewhere = sorted({shorten(str(path.parent)) for way in ("*", "*/*") for path in Path().glob(f"{way}/{RUN}")})
-        further = f" and {len(elsewhere) - _MOST_NAMED} more" if len(elsewhere) > _MOST_NAMED else ""
-        others = f"there is: {', '.join(elsewhere[:_MOST_NAMED])}{further}"
+        further = f" and {len(elsewhere) - _MAX_NAMED} more" if len(elsewhere) > _MAX_NAMED else ""
+        others = f"there is: {', '.join(elsewhere[:_MAX_NAMED])}{further}"
         listing = f"{out} holds no run; {others if elsewhere else '--out names the folder of runs'}"
     tried = sorted(places, key=lambda folder: folder != Path(run))
     empty = [folder for folder in tried if is_folder(folder)]

@@ -20,19 +20,19 @@ from assay.core.errors import NoTableError, StoreError, key_text, shorten, unkno
 from assay.core.files import file_hash, hide_paths, is_abandoned, is_file, is_folder, is_hidden, sha256
 from assay.core.types import Contributions, Measurement
 from assay.store.arrays import (
-    UNIT_REMADE,
+    REMAKE_UNIT,
     measurement_row,
     output_columns,
-    outputs_of_columns,
+    outputs_from_columns,
+    read_activations,
     read_contributions,
-    read_sampled,
+    write_activations,
     write_contributions,
-    write_sampled,
 )
 from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
-    REMADE,
+    REMAKE_FILE,
     ColumnRows,
     Row,
     column_rows,
@@ -53,7 +53,7 @@ from assay.store.kinds import Kind, kinds
 from assay.store.local import keep_paths, restore_paths
 from assay.store.manifest import MANIFEST, PREVIEW, is_ours, read_manifest, require_listed, require_signed_data
 from assay.store.migrations import migrate, refuse_earlier, without_version
-from assay.store.packs import PACKED, UNITS, PackEntry, pack, packed_places, read_packed
+from assay.store.packs import PACK_SIZE, PACKED, PackEntry, pack, pack_entries, read_packed
 from assay.store.place import RUN, UNIT_KINDS, UnitKind, holds_folder
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
@@ -117,7 +117,7 @@ def _require_checksum(path: Path, wanted: str | None) -> Path:
     except OSError:
         altered = False
     if altered:
-        raise StoreError(f"cannot read {path}: {ALTERED}; {UNIT_REMADE}")
+        raise StoreError(f"cannot read {path}: {ALTERED}; {REMAKE_UNIT}")
     return path
 
 
@@ -229,7 +229,7 @@ class RunFolder:
         """
         kind_of_run = self.kind
         if kind_of_run not in (None, kind):
-            raise StoreError(f"{self.root} holds {kind_of_run.words}, not {kind.words}: give another folder")
+            raise StoreError(f"{self.root} holds {kind_of_run.noun}, not {kind.noun}: give another folder")
         if kind_of_run and subject and self.document()["subject"] != subject:
             raise StoreError(
                 f"{self.root} holds the {kind.name} of another {kind.subject}: choose another place with "
@@ -239,8 +239,8 @@ class RunFolder:
         if earlier and _differ(earlier, sources):
             before, now = (" and ".join(map(_from_here, paths)) for paths in (earlier, sources))
             raise StoreError(
-                f"{self.root} holds {kind.words} of {before}, not of {now}: choose another place with "
-                f"{key_text('--out')}, or {kind.other_place}"
+                f"{self.root} holds {kind.noun} of {before}, not of {now}: choose another place with "
+                f"{key_text('--out')}, or {kind.other_place_hint}"
             )
 
     def _earlier_sources(self) -> list[Path]:
@@ -303,7 +303,7 @@ class RunFolder:
             return kind_of_run.tables[name]
         if any(name in kind.tables for kind in kinds().values()):
             has = ", ".join(kind_of_run.tables)
-            raise NoTableError(f"{self.root} holds {kind_of_run.words}, which has no table '{name}'; it has {has}")
+            raise NoTableError(f"{self.root} holds {kind_of_run.noun}, which has no table '{name}'; it has {has}")
         raise NoTableError(unknown_name("table", name, tuple(kind_of_run.tables)))
 
     def unit(self, kind: UnitKind, id: str) -> Path:
@@ -312,13 +312,13 @@ class RunFolder:
 
     def complete(self, kind: UnitKind, id: str) -> bool:
         """Return whether this unit's record, which is written last, is there or in a pack."""
-        return self._loose(kind, id) or id in packed_places(self.root, kind)
+        return self._loose(kind, id) or id in pack_entries(self.root, kind)
 
     def _pack_of(self, kind: UnitKind, id: str) -> PackEntry | None:
         """Return where a unit is packed; None where it has only files of its own, which never stand for a pack."""
-        entry = packed_places(self.root, kind).get(id)
+        entry = pack_entries(self.root, kind).get(id)
         if entry is None and not self._loose(kind, id):
-            entry = packed_places(self.root, kind).get(id)  # it was packed meanwhile
+            entry = pack_entries(self.root, kind).get(id)  # it was packed meanwhile
         return entry
 
     def _require_listed(self, path: Path) -> None:
@@ -340,7 +340,7 @@ class RunFolder:
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """Return the complete units of a kind, sorted."""
         loose = {path.parent.name for path in (self.root / kind).glob("*/record.json")}
-        every = loose | packed_places(self.root, kind).keys()  # in this order, as units go from one to the other
+        every = loose | pack_entries(self.root, kind).keys()  # in this order, as units go from one to the other
         return iter(sorted(every))
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
@@ -378,7 +378,7 @@ class RunFolder:
 
         def verify(paths: Sequence[Path]) -> None:
             if record.get(SELF) != _checksum(id, record):
-                raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {REMADE}")
+                raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {REMAKE_FILE}")
 
         verify_once({path: content_key(f"record {id}", content)}, verify)
         return record
@@ -442,7 +442,7 @@ class RunFolder:
 
     def outputs_of(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the outputs of several units, as `outputs` does."""
-        return list(map(outputs_of_columns, self._rows("readings", ids)))
+        return list(map(outputs_from_columns, self._rows("readings", ids)))
 
     def _rows(self, kind: UnitKind, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the rows of several units from their own files or from packs."""
@@ -455,7 +455,7 @@ class RunFolder:
             read |= read_packed(self.root, kind, [id for id in ids if id not in read])
         return [read[id] for id in ids]
 
-    def pack(self, kind: UnitKind, ids: Sequence[str], units: int = UNITS) -> None:
+    def pack(self, kind: UnitKind, ids: Sequence[str], units: int = PACK_SIZE) -> None:
         """Move complete units into packs (see `store.packs`), in this order. For who holds the folder."""
         pack(self.root, kind, ids, lambda some: self._rows(kind, some), units)
 
@@ -485,23 +485,23 @@ class RunFolder:
     def _contributions(self, id: str) -> Path:
         return self.unit("probes", id) / CONTRIBUTIONS
 
-    def write_sampled(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
+    def write_activations(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
         """Keep what layers of one model said of a sample of images: float32 [n, d] by layer. Before its probe's record.
 
         Args:
             row: The images' numbers [n].
         """
-        write_sampled(self._activations_path(id), row, layers)
+        write_activations(self._activations_path(id), row, layers)
 
-    def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Read the activations stored by `write_sampled`: rows, and layers in their order.
+    def activations(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Read the activations stored by `write_activations`: rows, and layers in their order.
 
         Raises:
             StoreError: If a probe kept nothing.
         """
-        return read_sampled(self.checked_path("probes", id, ACTIVATIONS))
+        return read_activations(self.checked_path("probes", id, ACTIVATIONS))
 
-    def has_sampled(self, id: str) -> bool:
+    def has_activations(self, id: str) -> bool:
         """Return whether a probe kept activations."""
         return self._activations_path(id).is_file()
 
@@ -514,7 +514,7 @@ class RunFolder:
 
     def write_tables(self, tables: Mapping[str, Sequence[Row]]) -> None:
         """Write every table of what was last asked here; those that are not given are empty."""
-        with self.tables_made_of(self.asked()):
+        with self.tables_made_of(self.requested_stamp()):
             for name, table in self.tables.items():
                 if not table.parts:
                     self.write_table(name, table.names, tables.get(name, ()))
@@ -530,9 +530,9 @@ class RunFolder:
     def tables_are_current(self) -> bool:
         """Return whether the tables were made of the study or request that was last begun here."""
         stamp = self.stamp()
-        return bool(stamp) and stamp == self.asked()
+        return bool(stamp) and stamp == self.requested_stamp()
 
-    def asked(self) -> dict[str, str]:
+    def requested_stamp(self) -> dict[str, str]:
         """Return the stamp of the run that was last begun here; empty where it has none."""
         return self.document()["stamp"]
 
@@ -571,7 +571,7 @@ class RunFolder:
             return VIEWS[name](*map(self.table_by_column, parts))
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
-            raise StoreError(f"{self.root} holds no table '{name}': {self.require_run().again}")
+            raise StoreError(f"{self.root} holds no table '{name}': {self.require_run().remedy}")
         listed = read_manifest(self.root)
         if listed is not None:  # there is none while a run reads its tables for its page
             require_signed_data(self.root)
@@ -579,5 +579,5 @@ class RunFolder:
         return read_column_rows(path, trusted=listed is not None and is_ours(self.root))
 
 
-received: ContextVar[Path | None] = ContextVar("received", default=None)
+received_folder: ContextVar[Path | None] = ContextVar("received", default=None)
 """A run folder that this process reads and that this user's Assay did not finish here."""

@@ -1,4 +1,7 @@
-"""Kinds of runs: their tables, and their words in errors."""
+"""Kinds of runs: their tables, their words in errors, and how their pages are made.
+
+Each feature declares its kinds in its module `kind`; other packages do so by entry points.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from assay.store.schema import TABLES
 
 PAGE_WRITER = "assay.report.page:write_page"
 """`module:function` that writes the page of a run folder from its tables."""
-GROUP = "assay.kinds"
+ENTRY_POINT_GROUP = "assay.kinds"
 """Entry points by which other packages declare kinds of runs: `name = "package.module:KIND"`."""
 
 
@@ -23,13 +26,13 @@ class Kind:
     """A kind of run.
 
     Attributes:
-        name: Its name, which the folder keeps.
-        words: Its name with an article, for errors.
+        name: Its name, as run folders record it.
+        noun: Its name with an article, such as `a look at images`, for errors.
         tables: Its tables by name, the most requested first.
-        again: How its tables are made again.
-        page: `module:attribute` of what its page is made of (`report.evidence.Page`).
+        remedy: How its tables are made again, for errors.
+        page: `module:attribute` of the definition of its page (`report.context.PageDefinition`).
         subject: What may not change in a run folder, in words.
-        other_place: What else gives a run of other sources a folder of its own, as the end of a sentence.
+        other_place_hint: What a user can do, besides choosing another place, where the sources changed.
         rebuild: `module:function` that returns the tables of a run folder from its records; empty where these do not
             suffice.
         writer: `module:function` that writes the page of a run folder, and other files that follow from its tables, and
@@ -37,12 +40,12 @@ class Kind:
     """
 
     name: str
-    words: str
+    noun: str
     tables: Mapping[str, Table]
-    again: str
+    remedy: str
     page: str
     subject: str = "subject"
-    other_place: str = "delete the folder"
+    other_place_hint: str = "delete the folder"
     rebuild: str = ""
     writer: str = PAGE_WRITER
 
@@ -55,8 +58,8 @@ def kinds() -> Mapping[str, Kind]:
     """
     features = (path.parent.name for path in sorted(Path(__file__).parents[1].glob("*/kind.py")))
     modules = [import_module(f"assay.{feature}.kind") for feature in features]
-    kinds_found = [value for module in modules for value in vars(module).values() if isinstance(value, Kind)]
-    return {kind.name: kind for kind in (*kinds_found, *(point.load() for point in entry_points(group=GROUP)))}
+    built_in = [value for module in modules for value in vars(module).values() if isinstance(value, Kind)]
+    return {kind.name: kind for kind in (*built_in, *(point.load() for point in entry_points(group=ENTRY_POINT_GROUP)))}
 
 
 def every_table() -> Mapping[str, Table]:

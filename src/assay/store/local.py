@@ -1,4 +1,4 @@
-"""Absolute paths of a run, in a folder of their own: whoever gets a run folder without it learns no place.
+"""Absolute paths of a run, stored in a folder of their own, so that a run folder without it discloses no paths.
 
 Documents hold `hide_paths` of what was asked for. The whole is in `local/`, which is not listed in the manifest, is in
 no bundle, and is left out by git. It may be deleted: then commands that read images again say what is missing.
@@ -18,8 +18,8 @@ from assay.store.files import json_text, read_checked_json, write_checked_json, 
 
 LOCAL = "local"
 """The folder of a run folder, or of prepared images, with paths of the machine where it was made."""
-_DELETE = "delete it: only the places of files are lost"
-_MOST = 1 << 28
+_REMEDY = "delete it: only the places of files are lost"
+_MAX_BYTES = 1 << 28
 """Bytes of all files in `local/`. A sparse file, which an archive holds in a few bytes, may have any size."""
 
 
@@ -42,7 +42,7 @@ def keep_paths(root: Path, name: str, values: Mapping[str, Any]) -> dict[str, An
             return hidden
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-        raise StoreError(f"cannot write {path}: {error.strerror}; {_DELETE}") from error
+        raise StoreError(f"cannot write {path}: {error.strerror}; {_REMEDY}") from error
     write_text(path.parent / ".gitignore", "*\n")
     write_checked_json(path, {"root": os.path.realpath(root), "values": values}, sort_keys=False)
     return hidden
@@ -65,13 +65,13 @@ def restore_paths(root: Path, name: str, hidden: Mapping[str, Any]) -> dict[str,
     path = root / LOCAL / f"{name}-paths.json"
     if not is_file(path):
         return dict(hidden)
-    stored = read_checked_json(path, damaged=_DELETE)
-    before, values, now = stored.get("root"), stored.get("values"), os.path.realpath(root)
-    if not isinstance(before, str) or not os.path.isabs(before):  # noqa: PTH117  of a text
-        raise StoreError(f"cannot read {path}: no Assay wrote it; {_DELETE}")
+    stored = read_checked_json(path, remedy=_REMEDY)
+    earlier, values, now = stored.get("root"), stored.get("values"), os.path.realpath(root)
+    if not isinstance(earlier, str) or not os.path.isabs(earlier):  # noqa: PTH117  of a text
+        raise StoreError(f"cannot read {path}: no Assay wrote it; {_REMEDY}")
     if json_text(hide_paths(values)) != json_text(hidden):
         return dict(hidden)
-    return cast("dict[str, Any]", values if before == now else _with_moved(values, before, now))
+    return cast("dict[str, Any]", values if earlier == now else _move_paths(values, earlier, now))
 
 
 def require_paths(root: Path, values: Any, remedy: str) -> None:
@@ -101,7 +101,7 @@ def local_digest(root: Path) -> str:
         PermissionError: They are another user's.
         StoreError: They cannot be read, or are more than Assay writes.
     """
-    folder, digest, remaining = root / LOCAL, hashlib.sha256(), _MOST
+    folder, digest, remaining = root / LOCAL, hashlib.sha256(), _MAX_BYTES
     if not folder.is_dir():
         return ""
     try:
@@ -110,26 +110,26 @@ def local_digest(root: Path) -> str:
             if is_file(path):  # a pipe would be waited for
                 remaining -= path.stat().st_size + 1024
                 if remaining < 0:
-                    raise StoreError(f"{folder} holds more than Assay writes; {_DELETE}")
+                    raise StoreError(f"{folder} holds more than Assay writes; {_REMEDY}")
                 digest.update(f"{hashlib.sha256(os.fsencode(name)).hexdigest()} {file_hash(path)}\n".encode())
     except PermissionError:
         raise
     except OSError as error:
-        raise StoreError(f"cannot read {folder}: {error.strerror}; {_DELETE}") from error
+        raise StoreError(f"cannot read {folder}: {error.strerror}; {_REMEDY}") from error
     return digest.hexdigest()
 
 
-def _with_moved(value: Any, before: str, now: str) -> Any:
+def _move_paths(value: Any, earlier: str, now: str) -> Any:
     """Return values in which absolute paths are those on the same way from a folder, where something is there."""
     if isinstance(value, str):
         if not os.path.isabs(value):  # noqa: PTH117  of a text
             return value
-        moved = os.path.normpath(os.path.join(now, os.path.relpath(value, before)))  # noqa: PTH118
-        shared = Path(os.path.commonpath([value, before]))
+        moved = os.path.normpath(os.path.join(now, os.path.relpath(value, earlier)))  # noqa: PTH118
+        shared = Path(os.path.commonpath([value, earlier]))
         is_project = len(shared.parts) > 2 and not is_user_folder(shared)  # such as /work/project
         return moved if os.path.lexists(moved) and (is_project or not os.path.lexists(value)) else value
     if isinstance(value, Mapping):
-        return {key: _with_moved(item, before, now) for key, item in cast("Mapping[str, Any]", value).items()}
+        return {key: _move_paths(item, earlier, now) for key, item in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_with_moved(item, before, now) for item in cast("list[Any]", value)]
+        return [_move_paths(item, earlier, now) for item in cast("list[Any]", value)]
     return value

@@ -30,11 +30,11 @@ _PAGE = "report.html"
 PAGE_UNSIGNED = f"; {_PAGE} is not signed: it was made later"
 UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
 """Files that no signature covers."""
-FOR_PROGRAMS = (".json", ".parquet", ".safetensors", ".pt")
-"""Ends of the names of files of a run folder that are for programs."""
-_FOR_READERS = re.compile(
+PROGRAM_SUFFIXES = (".json", ".parquet", ".safetensors", ".pt")
+"""Suffixes of files of a run folder that are for programs."""
+_READER_FILES = re.compile(
     rf"(?!pictures/[^/]+\.png$|{re.escape(SIGNED)}(\.sig)?$)"
-    rf"(?!.*({'|'.join(map(re.escape, FOR_PROGRAMS))})$).*",
+    rf"(?!.*({'|'.join(map(re.escape, PROGRAM_SUFFIXES))})$).*",
     re.DOTALL,
 )
 """Names of the other files, such as pages and cards, which every run writes again."""
@@ -72,7 +72,7 @@ class FileChange:
 
 
 def write_manifest(
-    root: Path, digests_known: Mapping[str, str], *, ours: bool = False, added: FileStates | None = None
+    root: Path, known_digests: Mapping[str, str], *, ours: bool = False, added: FileStates | None = None
 ) -> None:
     """List the files of a folder that Assay wrote. A signature goes where a later run changed what it is of.
 
@@ -80,7 +80,7 @@ def write_manifest(
 
     Args:
         root: The folder.
-        digests_known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
+        known_digests: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
         ours: Whether this process wrote the page from the tables; such manifests are remembered, see `is_ours`.
         added: Files that somebody else put there. They are listed only if they were written since.
     """
@@ -90,8 +90,8 @@ def write_manifest(
         for name, path in _files(root).items()
         if path.is_file() and name.isprintable() and not (name in foreign and file_state(path) == foreign[name])
     }
-    digests = {name: digests_known.get(name) or file_hash(path) for name, path in files.items()}
-    if SIGNED in digests and not _signs(root, digests):
+    digests = {name: known_digests.get(name) or file_hash(path) for name, path in files.items()}
+    if SIGNED in digests and not _signed_text(root, digests):
         for name in (SIGNED, SIGNATURE):
             (root / name).unlink(missing_ok=True)
             digests.pop(name, None)
@@ -99,7 +99,7 @@ def write_manifest(
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
     if ours:
         with suppress(PermissionError):  # of paths beside it that this user may not read
-            for mark in _known_texts(root):
+            for mark in _marks(root):
                 leave_mark(mark)
 
 
@@ -125,7 +125,7 @@ def foreign_files(root: Path) -> FileStates:
 
 
 def _files_for_readers(root: Path) -> FileStates:
-    return _states({name: path for name, path in _files(root).items() if _FOR_READERS.fullmatch(name)})
+    return _states({name: path for name, path in _files(root).items() if _READER_FILES.fullmatch(name)})
 
 
 def _states(files: Mapping[str, Path]) -> FileStates:
@@ -139,12 +139,12 @@ def is_ours(root: Path) -> bool:
         StoreError: Those paths cannot be read.
     """
     try:
-        return (root / MANIFEST).is_file() and all(map(has_mark, _known_texts(root)))
+        return (root / MANIFEST).is_file() and all(map(has_mark, _marks(root)))
     except OSError:  # who reads it says what is wrong; the paths may be another user's
         return False
 
 
-def _known_texts(root: Path) -> list[str]:
+def _marks(root: Path) -> list[str]:
     """Return what is remembered of a folder that was written here; one that lost its paths is still the same."""
     manifest, local = file_hash(root / MANIFEST), local_digest(root)
     return [f"manifest {manifest}", *([f"paths {local} of {manifest}"] if local else [])]
@@ -158,16 +158,16 @@ def read_manifest(root: Path) -> Mapping[str, tuple[int, str]] | None:
     """
     path = root / MANIFEST
     try:
-        return _read(path, file_state(path))
+        return _read_cached(path, file_state(path))
     except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
+def _read_cached(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
     """Cached as long as the file stays."""
     remedy = "restore it from a copy"
-    content = read_checked_json(path, damaged=remedy)
+    content = read_checked_json(path, remedy=remedy)
     try:
         if any(re.search(r"(^|/)\.{0,2}(/|$)", name) for name in content[_LISTED]):
             raise ValueError("a path that leads out of the folder")
@@ -202,14 +202,14 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
     listed = read_manifest(root)
     if listed is None:
         raise StoreError(f"cannot read {root / MANIFEST}: there is no such file")
-    read = {
+    digests = {
         name: digest
         for name, (_, digest) in listed.items()
         if not parts or "/" not in name or name.split("/")[0] in parts
     }
-    damage = altered_files(root, read)
+    damage = altered_files(root, digests)
     if not any(change.path.name in (SIGNED, SIGNATURE) for change in damage):
-        damage += broken_seal(root)
+        damage += signature_change(root)
     return damage + [FileChange("extra", path) for name, path in _files(root, parts).items() if name not in listed]
 
 
@@ -245,15 +245,15 @@ def find_nonregular_files(root: Path) -> list[FileChange]:
     ]
 
 
-def altered_files(root: Path, wanted: Mapping[str, str]) -> list[FileChange]:
+def altered_files(root: Path, digests: Mapping[str, str]) -> list[FileChange]:
     """Return the files that are missing, or whose content has another SHA-256.
 
     Args:
         root: The folder.
-        wanted: Path below it -> SHA-256.
+        digests: Path below it -> SHA-256.
     """
     changed: list[FileChange] = []
-    for name, digest in wanted.items():
+    for name, digest in digests.items():
         path = root / name
         try:
             if not path.is_file():  # nor a pipe, which would be waited for
@@ -269,17 +269,17 @@ def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
     """Return the files below a folder, or parts of it, without hidden ones and folders of `UNLISTED`, by path there."""
     paths: dict[str, Path] = {}
     for folder, folders, names in os.walk(root):
-        top = folder == str(root)
-        skipped = {name for name in folders if name in UNLISTED or (parts and name not in parts)} if top else ()
+        is_root = folder == str(root)
+        skipped = {name for name in folders if name in UNLISTED or (parts and name not in parts)} if is_root else ()
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in skipped)
-        inside = "" if top else f"{Path(folder).relative_to(root).as_posix()}/"
+        prefix = "" if is_root else f"{Path(folder).relative_to(root).as_posix()}/"
         for name in sorted(names):
-            if not name.startswith(".") and not (top and name == MANIFEST):
-                paths[inside + name] = Path(folder, name)
+            if not name.startswith(".") and not (is_root and name == MANIFEST):
+                paths[prefix + name] = Path(folder, name)
     return paths
 
 
-def signer(root: Path) -> str | None:
+def signing_key(root: Path) -> str | None:
     """Return the key that signed the data of a folder, such as `ED25519 key SHA256:...`.
 
     Returns:
@@ -291,7 +291,7 @@ def signer(root: Path) -> str | None:
     listed = {name: digest for name, (_, digest) in (read_manifest(root) or {}).items()}
     if SIGNED not in listed and SIGNATURE not in listed:
         return ""
-    signed, signature = _signs(root, listed), root / SIGNATURE
+    signed, signature = _signed_text(root, listed), root / SIGNATURE
     key = signature.is_file() and key_of_signature(signed, signature, file_state(signature))
     return key + ("" if page_is_signed(root) else PAGE_UNSIGNED) if signed and key else None
 
@@ -299,7 +299,7 @@ def signer(root: Path) -> str | None:
 def page_is_signed(root: Path) -> bool:
     """Return whether the page that the manifest lists is the one that was signed."""
     listed = {name: digest for name, (_, digest) in (read_manifest(root) or {}).items()}
-    return f"{listed.get(_PAGE)}  {_PAGE}\n" in _signs(root, listed)
+    return f"{listed.get(_PAGE)}  {_PAGE}\n" in _signed_text(root, listed)
 
 
 @lru_cache(maxsize=8)
@@ -309,16 +309,16 @@ def key_of_signature(text: str, signature: Path, state: tuple[int, ...]) -> str:
     return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
 
 
-def broken_seal(root: Path) -> list[FileChange]:
+def signature_change(root: Path) -> list[FileChange]:
     """Return the signature of a folder if it is not of its data. Without ssh-keygen, only what it is of is compared."""
     with suppress(FileNotFoundError):
-        return [FileChange("unsigned", root / SIGNATURE)] if signer(root) is None else []
+        return [FileChange("unsigned", root / SIGNATURE)] if signing_key(root) is None else []
     return []
 
 
 def require_signed_data(root: Path) -> None:
     """Check that the signature of a folder, if it has any, is of its data. Raises StoreError."""
-    for change in broken_seal(root):
+    for change in signature_change(root):
         raise StoreError(f"{change.text}; {sign_again(root, 'them')}")
 
 
@@ -327,7 +327,7 @@ def sign_again(root: Path, what: str) -> str:
     return f"restore {what} from a copy, or sign what is there with `assay seal {root} --key FILE`"
 
 
-def _signs(root: Path, listed: Mapping[str, str]) -> str:
+def _signed_text(root: Path, listed: Mapping[str, str]) -> str:
     """Return what was signed where it is these files, but for the page, which may be made again; empty otherwise."""
     try:
         text = read_bounded(root / SIGNED)
@@ -338,13 +338,13 @@ def _signs(root: Path, listed: Mapping[str, str]) -> str:
     return text if next(data) == next(data) else ""
 
 
-_LONGEST_SUMS = 1 << 27
+_MAX_SUMS_BYTES = 1 << 27
 """Bytes of a list of checksums, which of a million files has 10^8. A sparse file may have any size."""
 
 
 def read_bounded(path: Path) -> str:
     """Return a list of checksums or a signed text. Raises OSError, and StoreError for one that no Assay writes."""
-    if (size := path.stat().st_size) > _LONGEST_SUMS:
+    if (size := path.stat().st_size) > _MAX_SUMS_BYTES:
         raise StoreError(f"cannot read {path}: it has {size:,} bytes, more than Assay writes; get another copy")
     return path.read_text(encoding="utf-8", errors="replace")
 
@@ -365,7 +365,7 @@ def sums_of(text: str) -> dict[str, str]:
     return sums
 
 
-def run_keygen(text: str, what: str, *words: str) -> subprocess.CompletedProcess[str]:
+def run_keygen(text: str, action: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Let ssh-keygen sign a text, or check its signature."""
-    command = ["ssh-keygen", "-Y", what, "-n", "assay", *words]
+    command = ["ssh-keygen", "-Y", action, "-n", "assay", *options]
     return subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)

@@ -22,24 +22,24 @@ from assay.core.errors import StoreError
 from assay.core.files import content_hash, file_state, sha256
 from assay.store.files import (
     ALTERED,
-    parts_of,
     read_checked_json,
     read_columns,
-    require_modest,
+    require_bounded_memory,
+    split_columns,
     write_checked_json,
     write_parquet,
 )
 
 PACKS = "packs"
-UNITS = 1000
-"""Units of a pack."""
+PACK_SIZE = 1000
+"""Number of units of a pack."""
 PACKED: Mapping[str, str] = {"readings": "outputs.parquet", "probes": "measurements.parquet"}
-"""Kinds of units that are packed, with the file whose rows go there."""
+"""Kind of units that are packed -> the file of a unit whose rows a pack holds."""
 ROW_GROUP = 8192
-"""Rows of a Parquet row group: those of other units are not read."""
-OF_UNIT = "of_unit"
+"""Rows of a Parquet row group, so that few rows of other units are read with those of one."""
+UNIT_ID = "of_unit"
 """The column with a unit's id."""
-NUMBER = "unit_number"
+UNIT_NUMBER = "unit_number"
 """The column with a unit's number within its pack, ascending."""
 _REMEDY = "delete it, with its .json, and run the study again"
 
@@ -48,11 +48,11 @@ Columns = dict[str, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class PackEntry:
-    """Where a packed unit is.
+    """Entry of a unit in the index of its pack.
 
     Attributes:
-        path: Parquet file of its pack.
-        number: Its number there.
+        path: Parquet file of the pack.
+        number: Number of the unit in the pack.
         record: Text of its `record.json`.
     """
 
@@ -61,7 +61,7 @@ class PackEntry:
     record: str
 
 
-def packed_places(root: Path, kind: str) -> Mapping[str, PackEntry]:
+def pack_entries(root: Path, kind: str) -> Mapping[str, PackEntry]:
     """Return the packed units of a kind by id.
 
     Raises:
@@ -69,30 +69,30 @@ def packed_places(root: Path, kind: str) -> Mapping[str, PackEntry]:
     """
     folder = f"{root}/{PACKS}"
     try:
-        changed = os.stat(folder).st_mtime_ns  # noqa: PTH116  asked once for every unit
+        modified = os.stat(folder).st_mtime_ns  # noqa: PTH116  asked once for every unit
     except OSError:
         return {}
-    return _packed_units(folder, changed).get(kind, {})
+    return _packed_units(folder, modified).get(kind, {})
 
 
 @lru_cache(maxsize=8)
-def _packed_units(folder: str, changed: int) -> dict[str, dict[str, PackEntry]]:
+def _packed_units(folder: str, modified: int) -> dict[str, dict[str, PackEntry]]:
     """Cached as long as no file of the folder is added or removed."""
-    places: dict[str, dict[str, PackEntry]] = {}
+    entries: dict[str, dict[str, PackEntry]] = {}
     for index in _indices(Path(folder)):
         values = _read_index(index)
         path = index.with_suffix(".parquet")
         if path.is_file():  # a user who deletes a damaged pack has its units made again
             units = cast("dict[str, str]", values["units"])
-            places.setdefault(values["kind"], {}).update(
+            entries.setdefault(values["kind"], {}).update(
                 {id: PackEntry(path, number, record) for number, (id, record) in enumerate(units.items())}
             )
-    return places
+    return entries
 
 
 def _read_index(path: Path) -> dict[str, Any]:
     remedy = "delete it, with its .parquet, and run the study again"
-    values = read_checked_json(path, damaged=remedy)
+    values = read_checked_json(path, remedy=remedy)
     if not {"kind", "content", "units"} <= values.keys():
         raise StoreError(f"cannot read {path}: it is damaged (it is no index of a pack); {remedy}")
     return values
@@ -104,19 +104,19 @@ def read_packed(root: Path, kind: str, ids: Sequence[str]) -> dict[str, Columns]
     Raises:
         StoreError: A pack is damaged.
     """
-    places = packed_places(root, kind)
+    entries = pack_entries(root, kind)
     columns: dict[str, Columns] = {}
-    for path in dict.fromkeys(places[id].path for id in ids):
-        _require_whole(path)
-        in_pack = [id for id in ids if places[id].path == path]
-        numbers = sorted({places[id].number for id in in_pack})
-        listed = ", ".join(map(str, numbers))
-        only = f"{NUMBER} BETWEEN {numbers[0]} AND {numbers[-1]} AND {NUMBER} IN ({listed})"
-        read = read_columns(path, OF_UNIT, only)
-        of = read.pop(NUMBER)
-        starts = np.searchsorted(of, numbers)
-        parts = dict(zip(numbers, parts_of(read, starts), strict=True))
-        columns |= {id: dict(parts[places[id].number]) for id in in_pack}
+    for path in dict.fromkeys(entries[id].path for id in ids):
+        _require_unaltered(path)
+        ids_of_pack = [id for id in ids if entries[id].path == path]
+        numbers = sorted({entries[id].number for id in ids_of_pack})
+        number_list = ", ".join(map(str, numbers))
+        condition = f"{UNIT_NUMBER} BETWEEN {numbers[0]} AND {numbers[-1]} AND {UNIT_NUMBER} IN ({number_list})"
+        read = read_columns(path, UNIT_ID, condition)
+        numbers_of_rows = read.pop(UNIT_NUMBER)
+        starts = np.searchsorted(numbers_of_rows, numbers)
+        parts = dict(zip(numbers, split_columns(read, starts), strict=True))
+        columns |= {id: dict(parts[entries[id].number]) for id in ids_of_pack}
     return columns
 
 
@@ -134,7 +134,7 @@ def _indices(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
 
 
-def _require_whole(path: Path) -> None:
+def _require_unaltered(path: Path) -> None:
     """Compare a pack with its checksum, once as long as its files stay."""
     index = path.with_suffix(".json")
     try:
@@ -144,17 +144,17 @@ def _require_whole(path: Path) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _verify(path: Path, state: tuple[int, ...], index: Path, of_index: tuple[int, ...]) -> None:
+def _verify(path: Path, state: tuple[int, ...], index: Path, index_state: tuple[int, ...]) -> None:
     if sha256(path) != _read_index(index)["content"]:
         raise StoreError(f"cannot read {path}: {ALTERED}; {_REMEDY}")
-    require_modest(path)
+    require_bounded_memory(path)
 
 
-# Packing. For who holds the folder; a repetition after a kill ends with the same bytes.
+# Packing, by the process that holds the folder. A repetition after a kill ends with the same bytes.
 
 
 def pack(
-    root: Path, kind: str, ids: Sequence[str], read: Callable[[Sequence[str]], Sequence[Columns]], units: int = UNITS
+    root: Path, kind: str, ids: Sequence[str], read: Callable[[Sequence[str]], Sequence[Columns]], size: int = PACK_SIZE
 ) -> None:
     """Pack the units that have files of their own, in this order, and remove those files.
 
@@ -165,24 +165,24 @@ def pack(
         kind: Kind of the units.
         ids: Complete units, packed or not.
         read: Return the rows of units after comparing their checksums.
-        units: Units of a pack.
+        size: Units of a pack.
     """
     folder = root / PACKS
     for path in folder.glob("*.parquet"):
         if not path.with_suffix(".json").is_file():
             path.unlink()
     _remove_packed(root, kind)
-    before = packed_places(root, kind)
-    loose = [id for id in dict.fromkeys(ids) if id not in before]
-    waiting: dict[tuple[tuple[str, str], ...], dict[str, Columns]] = {}
-    for start in range(0, len(loose) if len(loose) >= units else 0, units):
-        some = loose[start : start + units]
-        for id, columns in zip(some, read(some), strict=True):
-            alike = waiting.setdefault(tuple((name, str(column.dtype)) for name, column in columns.items()), {})
-            alike[id] = columns
-            if len(alike) == units:
-                _write(root, kind, alike)
-                alike.clear()
+    packed = pack_entries(root, kind)
+    unpacked = [id for id in dict.fromkeys(ids) if id not in packed]
+    by_columns: dict[tuple[tuple[str, str], ...], dict[str, Columns]] = {}
+    for start in range(0, len(unpacked) if len(unpacked) >= size else 0, size):
+        batch = unpacked[start : start + size]
+        for id, columns in zip(batch, read(batch), strict=True):
+            group = by_columns.setdefault(tuple((name, str(column.dtype)) for name, column in columns.items()), {})
+            group[id] = columns
+            if len(group) == size:
+                _write(root, kind, group)
+                group.clear()
     _remove_packed(root, kind)
 
 
@@ -192,8 +192,8 @@ def _write(root: Path, kind: str, units: Mapping[str, Columns]) -> None:
     lengths = [len(next(iter(columns.values()))) for columns in units.values()]
     first = next(iter(units.values()))
     columns: Columns = {
-        OF_UNIT: np.repeat(np.array(list(units), dtype=object), lengths),
-        NUMBER: np.repeat(np.arange(len(units)), lengths),
+        UNIT_ID: np.repeat(np.array(list(units), dtype=object), lengths),
+        UNIT_NUMBER: np.repeat(np.arange(len(units)), lengths),
         **{name: np.concatenate([unit[name] for unit in units.values()]) for name in first},
     }
     write_parquet(path, columns, row_group=ROW_GROUP)
@@ -206,15 +206,15 @@ def _write(root: Path, kind: str, units: Mapping[str, Columns]) -> None:
 
 def _remove_packed(root: Path, kind: str) -> None:
     """Remove the own files of units that are in a whole pack, records first."""
-    packed = packed_places(root, kind)
-    for path in _folders(root / kind):
+    packed = pack_entries(root, kind)
+    for path in _subfolders(root / kind):
         if path.name in packed:
-            _require_whole(packed[path.name].path)
+            _require_unaltered(packed[path.name].path)
             for name in ("record.json", PACKED[kind]):
                 (path / name).unlink(missing_ok=True)
             if not any(path.iterdir()):
                 path.rmdir()
 
 
-def _folders(of_kind: Path) -> Iterator[Path]:
-    yield from sorted(path for path in of_kind.glob("*") if path.is_dir())
+def _subfolders(parent: Path) -> Iterator[Path]:
+    yield from sorted(path for path in parent.glob("*") if path.is_dir())

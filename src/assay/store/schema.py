@@ -47,9 +47,9 @@ from assay.store.columns import (
     Table,
     environment,
     estimate,
+    integer,
     json_column,
     number,
-    whole,
 )
 from assay.store.data_tables import ADDED, DOSE_COUNTS, ENVIRONMENTS, ISSUES, SHORTCUTS, VISIBILITY
 
@@ -145,21 +145,21 @@ CONTRASTS = Table(
         Column("correction", "correction of the family: holm or fixed-order"),
         Column("expected", "of a positive control, the direction that must be found: higher or lower"),
         TRAINING_SEEDS,
-        whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
+        integer("left_out", "seeds that either recipe kept and the comparison does not rest on"),
         *(
             column
             for side in ("a", "b")
             for column in (
-                whole(
+                integer(
                     f"failed_{side}", f"of {side}, seeds whose network collapsed, diverged or fell far below the others"
                 ),
-                whole(f"trained_{side}", f"of {side}, seeds whose training finished"),
+                integer(f"trained_{side}", f"of {side}, seeds whose training finished"),
                 number(f"failure_limit_{side}", f"of {side}, greatest share of failing seeds that this allows (95%)"),
             )
         ),
         PATIENTS,
         number("effective_patients", "effective number of patients, for two classes the smaller; no decision under 6"),
-        whole("paired_patients", "patients that both recipes have; 0 where the data name none"),
+        integer("paired_patients", "patients that both recipes have; 0 where the data name none"),
         *_SIGN_FLIPS,
         number("margin", "greatest difference that counts as equivalent"),
         number("equivalence_p", "greater p value of two one-sided tests, after Holm; claimed under 0.05"),
@@ -202,8 +202,8 @@ LOOKS = Table(
         Column("id", "identifier of the comparison, as in `contrasts`"),
         *_COMPARED,
         Column("family", "comparisons that are corrected together"),
-        whole("look", "seeds at which it was looked at"),
-        whole("seeds", "seeds of the look that both recipes kept", cell="count"),
+        integer("look", "seeds at which it was looked at"),
+        integer("seeds", "seeds of the look that both recipes kept", cell="count"),
         number("alpha", "nominal level of the family at each look"),
         estimate("value", "difference a - b, mean over the seeds of the look"),
         *INTERVAL,
@@ -333,14 +333,14 @@ ESTIMATES = Table(
     ("recipe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "reason"),
 )
 
-_OF_SEED = (whole("seed", "number of the seed"), number("value", "value of this seed"))
+_OF_SEED = (integer("seed", "number of the seed"), number("value", "value of this seed"))
 
 VALUES = Table(
     "values",
     "estimate × seed, folds pooled",
     (Column("id", "identifier of the estimate"), *_OF_SEED),
     ("id", "seed", "value"),
-    carried=False,
+    embedded=False,
 )
 
 SEEDS = Table(
@@ -465,8 +465,8 @@ TRIALS = Table(
     (
         Column("trial", "identifier of the trial: hash of what determines its weights"),
         *RECIPE,
-        whole("seed", "number of the seed"),
-        whole("fold", "number of the fold; 0 where the split is fixed"),
+        integer("seed", "number of the seed"),
+        integer("fold", "number of the fold; 0 where the split is fixed"),
         _STATUS,
         Column("reason", "why the trial is not done; empty otherwise", cell="reason"),
         _YARDSTICK,
@@ -484,7 +484,7 @@ SOURCES = Table(
     (
         Column("source", "identifier of the source"),
         Column("name", "name in the study file"),
-        whole("seed", "number of the seed"),
+        integer("seed", "number of the seed"),
         _STATUS,
         Column("reason", "why the source is not done; empty otherwise", cell="reason"),
         _YARDSTICK,
@@ -556,9 +556,9 @@ COLLAPSES = Table(
     (
         *RECIPE,
         Column("against", "recipe that it is compared with; empty for the rate of one recipe", cell="recipe"),
-        whole("collapsed", "seeds of the recipe that collapsed"),
-        whole("diverged", "seeds of the recipe that diverged"),
-        whole("seeds", "seeds whose training finished; of a pair, those of both", cell="count"),
+        integer("collapsed", "seeds of the recipe that collapsed"),
+        integer("diverged", "seeds of the recipe that diverged"),
+        integer("seeds", "seeds whose training finished; of a pair, those of both", cell="count"),
         estimate("rate", "share of seeds lost; of a pair, the difference"),
         *INTERVAL,
         number("p", "of a pair, McNemar's p value", cell="p"),
@@ -623,11 +623,14 @@ PICTURES = Table(
         Column("facts", "JSON: facts of the caption, such as images, classes, marks or Dice of each recipe, by kind"),
         Column("logits", "JSON: recipe -> [logit low, logit high], means over seeds in within-class deviations"),
         number("pixel_size", "mm per pixel; 0 where unknown"),
-        whole("scale", "screen pixels per pixel"),
+        integer("scale", "screen pixels per pixel"),
     ),
     ("file", "kind", "environment", "factor"),
-    carried=False,
+    embedded=False,
 )
+
+SHEET_COLUMNS, SHEET_GAP = 8, 2
+"""Images in a row of a picture that is a sheet of images, and pixels between them."""
 
 PUBLISHED = Table(
     "published",
@@ -664,13 +667,13 @@ PUBLISHED_ORDERS = Table(
         Column("column", "column of the published table"),
         Column("measure", "measure that is compared", cell="measure"),
         environment("test environment of this run"),
-        whole("rows", "rows with a published figure and a value of this run"),
+        integer("rows", "rows with a published figure and a value of this run"),
         number("tau", "Kendall's tau-b of both orders, -1 to 1; NaN if one side is all equal", "rank agreement (tau)"),
-        whole("pairs", "pairs of rows whose published figures differ"),
-        whole("same", "of these, pairs in the same order in this run", "in the published order"),
-        whole("compared", "of these, pairs that a comparison of this run tests at equal budget"),
-        whole("same_shown", "compared pairs that are decided (corrected), as published", "decided as published"),
-        whole("other_shown", "compared pairs that are decided (corrected) the other way", "decided the other way"),
+        integer("pairs", "pairs of rows whose published figures differ"),
+        integer("same", "of these, pairs in the same order in this run", "in the published order"),
+        integer("compared", "of these, pairs that a comparison of this run tests at equal budget"),
+        integer("same_shown", "compared pairs that are decided (corrected), as published", "decided as published"),
+        integer("other_shown", "compared pairs that are decided (corrected) the other way", "decided the other way"),
     ),
     ("table", "column", "tau", "pairs", "same", "compared", "same_shown", "other_shown"),
 )
@@ -729,7 +732,7 @@ COUNTS = Table(
         Column("factor", "factor"),
         Column("level", "level or bin of the factor"),
         Column("target", "class"),
-        whole("value", "images"),
+        integer("value", "images"),
     ),
     ("environment", "factor", "level", "target", "value"),
 )

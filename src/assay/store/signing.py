@@ -20,7 +20,7 @@ from assay.store.manifest import (
     write_manifest,
 )
 
-_REFUSED = {
+_KEYGEN_ERRORS = {
     "passphrase": "{key} has a passphrase, which was not given: sign in a terminal, or add it to an agent (ssh-add)",
     "too open": "others can read {key}, and ssh-keygen does not use it: chmod 600 {key}",
     "No private key found": "{key} is a public key, and no agent holds its private key: give the private key",
@@ -39,34 +39,35 @@ def sign(root: Path, key: Path) -> None:
     Raises:
         StoreError: There is no manifest, or ssh-keygen is missing or refuses the key.
     """
-    listed = read_manifest(root)
-    if listed is None:
+    manifest = read_manifest(root)
+    if manifest is None:
         raise StoreError(f"{root} has no {MANIFEST}: only a run that ended can be signed")
     if not is_file(key):
         raise StoreError(f"there is no key {key}: `ssh-keygen -t ed25519` makes one")
-    if strange := next((name for name in listed if not name.isprintable()), None):
-        raise StoreError(f"{root} lists '{shorten(strange)}', a name that no Assay writes: it is not signed")
-    text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(listed.items()) if name not in UNSIGNED)
+    if unprintable := next((name for name in manifest if not name.isprintable()), None):
+        raise StoreError(f"{root} lists '{shorten(unprintable)}', a name that no Assay writes: it is not signed")
+    text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(manifest.items()) if name not in UNSIGNED)
     signature, added = _signature(text, key), added_files(root)
     write_text(root / SIGNED, text)
     write_text(root / SIGNATURE, signature)
-    digests = {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)}
+    digests = {name: digest for name, (_, digest) in manifest.items() if name not in (SIGNED, SIGNATURE)}
     write_manifest(root, digests, added={name: state for name, state in added.items() if name not in UNSIGNED})
 
 
 def _signature(text: str, key: Path) -> str:
     """Return the signature of a text, which ssh-keygen has read again. Raises StoreError."""
     try:
-        done = run_keygen(text, "sign", "-f", str(key))
-        if done.returncode:
-            why = next(
-                (why for part, why in _REFUSED.items() if part in done.stderr), "ssh-keygen cannot sign with {key}"
+        completed = run_keygen(text, "sign", "-f", str(key))
+        if completed.returncode:
+            reason = next(
+                (reason for part, reason in _KEYGEN_ERRORS.items() if part in completed.stderr),
+                "ssh-keygen cannot sign with {key}",
             )
-            raise StoreError(why.format(key=key))
-        with TemporaryDirectory() as place:
-            (file := Path(place) / SIGNATURE).write_text(done.stdout, encoding="utf-8")
+            raise StoreError(reason.format(key=key))
+        with TemporaryDirectory() as folder:
+            (file := Path(folder) / SIGNATURE).write_text(completed.stdout, encoding="utf-8")
             if not key_of_signature(text, file, file_state(file)):
                 raise StoreError(f"the signature that ssh-keygen made with {key} is not of these files: try again")
     except FileNotFoundError as error:
         raise StoreError("there is no ssh-keygen; signatures need it, of OpenSSH 8.2 or later") from error
-    return done.stdout
+    return completed.stdout

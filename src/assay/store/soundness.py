@@ -119,7 +119,7 @@ class Soundness:
             return UNLINK
         place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
         with suppress(StoreError):
-            again = self.folder.require_run().again
+            again = self.folder.require_run().remedy
         if self._remade(change):
             return f"`assay report {self.root}` writes it again"
         if change.how == "extra":
@@ -202,7 +202,7 @@ class Soundness:
                 path.unlink(missing_ok=True)
 
     @property
-    def has_given_facts(self) -> bool:
+    def has_external_facts(self) -> bool:
         """Whether it has facts that no run makes of others, such as what is replicated."""
         return any(is_file(self.root / name) for name in _NEVER_REMADE)
 

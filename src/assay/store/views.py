@@ -25,8 +25,8 @@ class SeedValues:
 
     def of(self, id: str) -> Iterator[tuple[int, float]]:
         """Yield (seed, value) of an estimate; nothing of one that has no seeds."""
-        first, end = self._ends.get(id, (0, 0))
-        return zip(self._seeds[first:end], self._values[first:end], strict=True)
+        start, end = self._ends.get(id, (0, 0))
+        return zip(self._seeds[start:end], self._values[start:end], strict=True)
 
     def rows(self, estimates: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
         """Yield a row per estimate and seed."""
@@ -37,10 +37,10 @@ class SeedValues:
 
 def seeds(estimates: ColumnRows, values: ColumnRows) -> ColumnRows:
     """Return rows of `schema.SEEDS`."""
-    places = {id: place for place, id in enumerate(estimates.columns["id"])}
-    at = [places[id] for id in values.columns["id"]]
-    named = {name: estimates.columns[name] for name in SEEDS.names if name not in values.columns}
-    columns_of_seed = {name: [column[place] for place in at] for name, column in named.items()}
+    rows_by_id = {id: row for row, id in enumerate(estimates.columns["id"])}
+    row_of_value = [rows_by_id[id] for id in values.columns["id"]]
+    shared = {name: estimates.columns[name] for name in SEEDS.names if name not in values.columns}
+    columns_of_seed = {name: [column[row] for row in row_of_value] for name, column in shared.items()}
     return ColumnRows(
         {name: columns_of_seed[name] if name in columns_of_seed else values.columns[name] for name in SEEDS.names}
     )

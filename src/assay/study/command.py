@@ -64,7 +64,7 @@ def run_command(request: RunRequest, given: ResolvedStudy | None = None) -> None
 
     from assay.execution.engines import detach, stop_file
     from assay.execution.local import choose_device, executor_for
-    from assay.execution.progress import display_for, reading_shown, stage_printer
+    from assay.execution.progress import display_for, show_reading, stage_printer
     from assay.study.run import prepare, run_study
 
     engine, json, quiet = request.engine, request.as_json, request.as_json or request.quiet
@@ -80,7 +80,7 @@ def run_command(request: RunRequest, given: ResolvedStudy | None = None) -> None
 
     def prepare_and_count() -> PreparedStudy:
         nonlocal count, before
-        with reading_shown(quiet) as on_progress:
+        with show_reading(quiet) as on_progress:
             prepared = prepare(
                 settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress
             )
@@ -264,11 +264,11 @@ def _answer(result: Result) -> tuple[list[str], str, list[str], str]:
 
     from assay.report.context import PageContext
     from assay.report.sentences.reading import reading_lines
-    from assay.report.words import decided_by, primary_line
+    from assay.report.words import comparison_line, decision_numbers
     from assay.study.words import next_step, primary_rows, verdict
 
     context = PageContext.of(result.folder)
-    lines = [f"{primary_line(row, context.names)}, {decided_by(row)}" for row in primary_rows(context)]
+    lines = [f"{comparison_line(row, context.names)}, {decision_numbers(row)}" for row in primary_rows(context)]
     then = next_step(context, shlex.quote(str(result.folder)))
     return reading_lines(context.facts), verdict(context), lines, then
 
@@ -298,7 +298,7 @@ def _warn(line: str) -> None:
 def preview_command(request: RunRequest) -> None:
     """Print the tables, and write them, pictures and a page to `<run folder>/preview/`."""
     from assay.execution.local import InProcess, choose_device, executor_for
-    from assay.execution.progress import reading_shown
+    from assay.execution.progress import show_reading
     from assay.execution.run import carry_out
     from assay.report.browser import open_page
     from assay.report.context import PageContext
@@ -314,7 +314,7 @@ def preview_command(request: RunRequest) -> None:
     _tell_changed_sources(settled.spec)
     spec, root, device = settled.spec, settled.root, choose_device(request.device)
     require_run_folder(root)
-    with reading_shown(request.as_json) as on_progress:
+    with show_reading(request.as_json) as on_progress:
         prepared = prepare(spec, root, skip_bad_rows=request.skip_bad_rows, device=device, on_progress=on_progress)
     workers = executor_for(request.workers, device)[1]
     page = carry_out(PreviewRun(prepared, request, workers), root / PREVIEW, InProcess()).page
@@ -356,12 +356,12 @@ def _facts(context: PageContext, page: Path) -> dict[str, object]:
 
 def register_command(request: RunRequest, receipt: str) -> None:
     """Register a study whose data a run would accept, and print its file and its hash."""
-    from assay.execution.progress import reading_shown
+    from assay.execution.progress import show_reading
     from assay.study.registration import ANOTHER_SOURCE, register, registration_file
     from assay.study.run import check_data
 
     settled = request.settle()
-    with reading_shown(quiet=request.as_json) as on_progress:
+    with show_reading(quiet=request.as_json) as on_progress:
         check_data(settled.spec, settled.root, skip_bad_rows=request.skip_bad_rows, on_progress=on_progress)
     registration = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)
@@ -379,7 +379,7 @@ def register_command(request: RunRequest, receipt: str) -> None:
 
 def replicate_command(request: RunRequest) -> None:
     """Run the study of a finished run again, in a folder of its own."""
-    from assay.execution.run import remember_beginning
+    from assay.execution.run import is_own, record_owner
     from assay.store.find import find_run
     from assay.store.folder import RunFolder
     from assay.store.place import require_writable, working_in
@@ -389,6 +389,6 @@ def replicate_command(request: RunRequest) -> None:
     require_writable(settled.root)
     if not request.dry_run:
         with working_in(settled.root):
-            remember_beginning(RunFolder(settled.root))
+            record_owner(settled.root, ours=is_own(RunFolder(settled.root)))
             keep_earlier(settled.root, first)
     run_command(request, settled)

@@ -11,7 +11,7 @@ from assay.core.types import FactorTable
 from assay.execution.plan import Plan
 from assay.spec.schema import ENVIRONMENT, RecipePoint, StudySpec
 from assay.stats.panel import SeedPredictions
-from assay.store.described import DataDescription, Rows
+from assay.store.description import DataDescription, Rows
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.contrasts import dose_count_rows
@@ -72,7 +72,7 @@ def describe(records: Records, population: Population) -> DataTables:
         ((recipe, panel) for recipe, _, panel in clean_answers(records)),
     )
     sets = {name: other.dataset for name, other in population.sets.items()}
-    checks = data_checks(spec.data, dataset, sets, answers=answers)
+    checks = data_checks(spec.data, dataset, sets, predictions=answers)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     return DataTables(
         environments=environment_rows(

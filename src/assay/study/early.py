@@ -16,7 +16,7 @@ from assay.report.context import unshifted_labels
 from assay.report.index_page import Index
 from assay.report.page import render_html
 from assay.report.sheets import Cell, SheetRow
-from assay.report.words import Names, sentence_case, statement
+from assay.report.words import Names, comparison_name, sentence_case
 from assay.stats.format import count, join_words, number
 from assay.store.files import Row, write_text
 
@@ -136,7 +136,7 @@ def _ranges_text(plan: Plan, rows: Sequence[Row]) -> str:
     texts, names = list[str](), _names(plan)
     for environment, of_place in values.items():
         ends = dict.fromkeys((number(min(of_place)), number(max(of_place))))
-        texts.append(f"{' to '.join(ends)}{names.inside(environment)}")
+        texts.append(f"{' to '.join(ends)}{names.in_condition(environment)}")
     return f"so far {label_of(rows[0]['measure'])} is {join_words(texts)}"
 
 
@@ -173,7 +173,7 @@ def looks_page(name: str, rows: Sequence[Row], following: int, unseen: Collectio
     states |= dict.fromkeys(unseen, UNFINISHED)
     order = ("open", UNFINISHED)
     lines = [
-        SheetRow((Cell(statement(row)), Cell(states[id]), Cell(seeds, numeric=True)))
+        SheetRow((Cell(comparison_name(row)), Cell(states[id]), Cell(seeds, numeric=True)))
         for id, row in sorted(latest.items(), key=lambda item: (*order, states[item[0]]).index(states[item[0]]))
         for seeds in ("" if id in unseen else str(row["seeds"]),)
     ]

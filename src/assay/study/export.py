@@ -17,7 +17,7 @@ from assay.core.measures import MEASURES, label_of
 from assay.core.types import Inputs
 from assay.execution.jobs import TrainedModel
 from assay.execution.plan import Trial
-from assay.execution.workspace import nothing_to_read
+from assay.execution.workspace import no_network_reason
 from assay.models.ref import Model
 from assay.models.weight_files import export_trunk
 from assay.report.context import PageContext
@@ -82,7 +82,7 @@ def _export_models(root: Path, folder: Path) -> Path:
     columns = {name: f"{name}-of-recipe" if name in reserved else name for name in axes}
     rows: list[Sequence[object]] = [[PATH, *columns.values(), SEED, *([FOLD] if folds else [])]]
     for trial in (trial_of_plan for trial_of_plan in study.plan.trials if not trial_of_plan.training.members):
-        if run.complete("trials", trial.id) and not nothing_to_read(run.record("trials", trial.id)):
+        if run.complete("trials", trial.id) and not no_network_reason(run.record("trials", trial.id)):
             _require_no_link(folder / trial.id)
             export_model(root, trial.id, folder / trial.id, "safetensors")
             coordinates = [trial.point.coordinates[name] for name in axes]

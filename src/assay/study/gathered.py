@@ -19,13 +19,13 @@ from assay.core.registry import lookup
 from assay.core.types import TRAINED_GROUPS, Contributions
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.execution.workspace import operating_of, specific_of
-from assay.probes.performance import overall, with_overall
+from assay.probes.performance import insert_overall_rows, overall
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
 from assay.stats.influence import ModelPredictions
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import MeasureBySeed, SeedPredictions
 from assay.stats.rows import KEY_FIELDS
-from assay.store.arrays import OF_ROWS, measurement_row
+from assay.store.arrays import ROW_COLUMNS, measurement_row
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.study.measurements import (
@@ -101,7 +101,7 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> See
 def _stack_maps(outputs: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
     """Stack the columns of maps as [seeds, rows, ...]. Rows without an output are zero and are never read."""
     stacked: dict[str, np.ndarray] = {}
-    for name in outputs[0].keys() - {*OF_ROWS, "threshold", "logits"}:
+    for name in outputs[0].keys() - {*ROW_COLUMNS, "threshold", "logits"}:
         columns = of_one_width(name, [outputs_of_seed[name] for outputs_of_seed in outputs])
         stacked[name] = np.zeros((len(outputs), len(rows), *columns[0].shape[1:]), np.result_type(*columns))
         for s, (outputs_of_seed, column) in enumerate(zip(outputs, columns, strict=True)):
@@ -392,7 +392,11 @@ class Records:
             )
             columns = {**columns, CONTRIBUTIONS: [reader] * count, AT: _places(count)}
             is_performance = unit.component.name == PERFORMANCE
-            yield with_overall(columns, self._overall(trial.point, trial.training.seed)) if is_performance else columns
+            yield (
+                insert_overall_rows(columns, self._overall(trial.point, trial.training.seed))
+                if is_performance
+                else columns
+            )
 
     @cached_property
     def _contributions(self) -> Callable[[str], Mapping[int, Contributions]]:
@@ -421,7 +425,7 @@ class Records:
     def _of_all_folds(self, point: RecipePoint, seed: int) -> Sequence[Row]:
         rows = self._pooled.get((point.label, seed), ())
         here = self.joined.folds > 1 and any(probe.name == PERFORMANCE for probe in self.plan.spec.probes)
-        return list(ColumnRows(with_overall(by_column(rows), self._overall(point, seed)))) if here else rows
+        return list(ColumnRows(insert_overall_rows(by_column(rows), self._overall(point, seed)))) if here else rows
 
     @cached_property
     def _pooled(self) -> Mapping[tuple[str, int], Sequence[Row]]:

@@ -25,8 +25,8 @@ from assay.look.checks import DataChecks
 from assay.maps.summary import lesion_logits
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Explainer
-from assay.probes.lesion_maps import LesionImages, Sample, choose_images, localization
-from assay.probes.reader import evaluating
+from assay.probes.lesion_maps import LesionImages, LesionSample, choose_images, localization
+from assay.probes.reader import eval_mode
 from assay.report.outcomes import (
     classification_outcomes,
     mean_masks,
@@ -219,7 +219,7 @@ def heat_map_rows(records: Records, population: Population, gallery: PictureWrit
     )
     if chosen is None:
         return []
-    sample, rows = Sample.of(chosen, "cpu").first(IMAGES), list[Row]()
+    sample, rows = LesionSample.of(chosen, "cpu").first(IMAGES), list[Row]()
     for name, explainer in probe.methods.items():
         maps = [_maps(recipe, explainer, sample) for recipe in recipes]
         for i in range(len(sample)):
@@ -238,9 +238,9 @@ def heat_map_rows(records: Records, population: Population, gallery: PictureWrit
     return rows
 
 
-def _maps(recipe: Recipe, explainer: Explainer, sample: Sample) -> Float[np.ndarray, "n h w"] | None:
+def _maps(recipe: Recipe, explainer: Explainer, sample: LesionSample) -> Float[np.ndarray, "n h w"] | None:
     """The sizes of a method's maps; None where it does not support the network or a map is not finite."""
-    with evaluating(recipe.network):
+    with eval_mode(recipe.network):
         subject = sample.subject(recipe.network)
         if explainer.refusal(subject):
             return None
@@ -249,7 +249,7 @@ def _maps(recipe: Recipe, explainer: Explainer, sample: Sample) -> Float[np.ndar
 
 
 def _on_lesion(
-    records: Records, recipe: Recipe, heat_map: np.ndarray | None, method: str, sample: Sample, i: int
+    records: Records, recipe: Recipe, heat_map: np.ndarray | None, method: str, sample: LesionSample, i: int
 ) -> Facts:
     """Return the share of a map on the lesion, the lesion's share of the image, and whether the method fails sanity."""
     if heat_map is None:
@@ -268,7 +268,7 @@ def _fails(records: Records, point: RecipePoint, explainer: str) -> bool:
 
 
 def _heat_map_picture(
-    chosen: LesionImages, sample: Sample, i: int, maps: Sequence[np.ndarray | None]
+    chosen: LesionImages, sample: LesionSample, i: int, maps: Sequence[np.ndarray | None]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
     """Draw the image with the lesion's outline, then each map as multiples of its mean, up to a returned greatest."""
     lesion = enlarge(chosen.lesion[i])

@@ -22,5 +22,5 @@ PREVIEW = Kind(
     {**{name: TABLES[name] for name in _OF_PREVIEW}, "counts": COUNTS, "power": POWER},
     "run `assay preview` again",
     "assay.study.preview_page:PREVIEW",
-    other_place="give one of the studies another name",
+    other_place_hint="give one of the studies another name",
 )

@@ -25,8 +25,8 @@ from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import ModelPredictions
 from assay.stats.panel import MeasureBySeed, measure_by_seed, pseudo_samples
 from assay.stats.rows import KEY_FIELDS
-from assay.store.arrays import OF_ROWS, measurement_row
-from assay.store.described import DESCRIBED, Rows
+from assay.store.arrays import ROW_COLUMNS, measurement_row
+from assay.store.description import DESCRIPTION, Rows
 from assay.store.files import ColumnRows, Row
 
 if TYPE_CHECKING:
@@ -357,8 +357,8 @@ class JoinedFolds(BaseModel):
             if (worst.environment, worst.group) == place and key in worst.of:
                 return np.array(worst.rows, dtype=np.int64)
         raise StoreError(
-            f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is the "
-            f"worst of {point.label}: run the study again, which trains nothing that is there"
+            f"{DESCRIPTION} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
+            f"the worst of {point.label}: run the study again, which trains nothing that is there"
         )
 
 
@@ -461,7 +461,7 @@ def _answers(outputs: Outputs, table: FactorTable) -> tuple[ModelPredictions, Fa
     maps = {
         name: column[order]
         for name, column in outputs.items()
-        if name not in (*OF_ROWS, "threshold", "logits", "specific")
+        if name not in (*ROW_COLUMNS, "threshold", "logits", "specific")
     }
     of_rows = outputs["logits"][order], mine.target, outputs["threshold"][order], outputs["fold"][order]
     answers = ModelPredictions(*of_rows, maps=maps, class_names=mine.classes)

@@ -11,14 +11,14 @@ from typing import Any, cast
 from assay.core.measures import MEASURES, PROBES_OF_MAPS
 from assay.report.account import MAX_CONDITIONS, ConditionPictures, Thumbnail
 from assay.report.context import PageContext, distinct_values, int_or_zero, networks
-from assay.report.images import COLUMNS, GAP, original_pixels, thumbnail
+from assay.report.images import original_pixels, thumbnail
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import (
     REVERSED,
     TRAINING,
     UNCHANGED,
+    UNINFORMATIVE_BELOW,
     UNSHIFTED,
-    UNTIED,
     WHOLE_SET,
     association_strengths,
     bare_name,
@@ -30,6 +30,7 @@ from assay.spec.recipe import RecipeSpec
 from assay.stats.findings import parse_finding
 from assay.stats.format import count, in_words, join_words, plural
 from assay.stats.rows import CONCLUSIVE, PRIMARY, Row, json_object, numeric
+from assay.store.schema import SHEET_COLUMNS, SHEET_GAP
 
 
 def methods_sentences(context: PageContext) -> tuple[str, ...]:
@@ -165,7 +166,7 @@ def association_text(context: PageContext) -> str:
         for factor, of in association_strengths(context.tables.get("environments", ())).items()
     }
     factor = max(tied, key=lambda name: tied[name], default="")
-    factor = factor if tied.get(factor, 0) >= UNTIED else ""
+    factor = factor if tied.get(factor, 0) >= UNINFORMATIVE_BELOW else ""
     names = distinct_values(row["environment"] for row in context.tables.get("environments", ()))
     tests = distinct_values(context.names.condition(name) for name in names if bare_name(name) != TRAINING)
     if not tests or names == [WHOLE_SET]:
@@ -212,15 +213,17 @@ def _small(root: Path, row: Row) -> tuple[Thumbnail, ...]:
     facts = json_object(row["facts"])
     labels = [str(label) for label in facts["rows"]]
     whole_sheet = original_pixels(root, row)
-    height = (whole_sheet.height + GAP) // len(labels) - GAP
-    square = (whole_sheet.width + GAP) % (height + GAP) == 0
-    width = min(whole_sheet.width, height if square else max(1, (whole_sheet.width + GAP) // COLUMNS - GAP))
+    height = (whole_sheet.height + SHEET_GAP) // len(labels) - SHEET_GAP
+    square = (whole_sheet.width + SHEET_GAP) % (height + SHEET_GAP) == 0
+    width = min(
+        whole_sheet.width, height if square else max(1, (whole_sheet.width + SHEET_GAP) // SHEET_COLUMNS - SHEET_GAP)
+    )
     if height < 1:
         return ()
     target = str(facts.get("target", ""))
     pictures: list[Thumbnail] = []
     for number_of in dict.fromkeys((0, len(labels) - 1)):
-        top = number_of * (height + GAP)
+        top = number_of * (height + SHEET_GAP)
         image = whole_sheet.crop((0, top, width, top + height))
         label = labels[number_of]
         pictures.append(thumbnail(image, f"{in_words(target)} {label}" if label.isdigit() else label))

@@ -11,7 +11,7 @@ from assay.report.block import ZERO, Block, Query, Row, Section
 from assay.report.context import CellFormat, PageContext, PageDefinition, Rows, distinct_values, page_scope
 from assay.report.data_blocks import ADDED, CUES, ISSUES
 from assay.report.sheets import NONE, Cell, sort_key, text_cell
-from assay.report.words import decided_by, margin_test, statement, verdict_words
+from assay.report.words import comparison_name, decision_numbers, margin_test, verdict_words
 from assay.stats.corruption import CORRUPTION, RELATIVE
 from assay.stats.format import join_words, number
 from assay.stats.measures import COMPUTED
@@ -566,7 +566,7 @@ def with_words(table: str, rows: Rows, context: PageContext) -> Rows:
     """Return rows with the comparison in words, or with the pair of recipes and the place of a similarity."""
     match table:
         case "contrasts" | "looks" | "power" | "replications":
-            return [{**row, "comparison": statement(row, context.names)} for row in rows]
+            return [{**row, "comparison": comparison_name(row, context.names)} for row in rows]
         case "similarities":
             return [
                 {
@@ -583,12 +583,12 @@ def with_words(table: str, rows: Rows, context: PageContext) -> Rows:
 
 def _difference(row: Row, _: PageContext) -> Cell:
     name = "below" if "below" in row else "value"
-    return Cell(decided_by(row, name), sort_key(numeric(row, name)), True)
+    return Cell(decision_numbers(row, name), sort_key(numeric(row, name)), True)
 
 
 def _earlier_run(row: Row, _: PageContext) -> Cell:
     earlier = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
-    return text_cell(f"{verdict_words(earlier)}, {decided_by(earlier)}")
+    return text_cell(f"{verdict_words(earlier)}, {decision_numbers(earlier)}")
 
 
 def _prediction(row: Row, _: PageContext) -> Cell:
@@ -644,7 +644,7 @@ PAGE = PageDefinition(
     cells={
         "decided": CellFormat(_difference, "difference"),
         "first": CellFormat(_earlier_run, "earlier run"),
-        "second": CellFormat(lambda row, _: text_cell(f"{verdict_words(row)}, {decided_by(row)}"), "this run"),
+        "second": CellFormat(lambda row, _: text_cell(f"{verdict_words(row)}, {decision_numbers(row)}"), "this run"),
         "predicted": CellFormat(_prediction),
         "margin_test": CellFormat(lambda row, _: text_cell(margin_test(row))),
         "role": CellFormat(_role_words),

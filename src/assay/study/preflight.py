@@ -16,7 +16,7 @@ from assay.core.registry import build
 from assay.core.types import FactorTable, Inputs
 from assay.execution.jobs import layers_of, network_of, weights_path
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
-from assay.execution.workspace import nothing_to_read
+from assay.execution.workspace import no_network_reason
 from assay.models.initialization import with_trunk
 from assay.models.networks import empty_network
 from assay.models.ref import given_network
@@ -24,7 +24,7 @@ from assay.models.weight_files import shape
 from assay.models.weights import remove_checkpoint
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import ExplainedNetwork
-from assay.probes.reader import evaluating
+from assay.probes.reader import eval_mode
 from assay.shifts.population import Population
 from assay.spec.data import LESION
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
@@ -315,7 +315,7 @@ def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
 
 def _subject(training: TrainingSpec, inputs: Inputs) -> ExplainedNetwork:
     network = network_of(training.recipe, training.seed, inputs, empty_network)
-    with evaluating(network):
+    with eval_mode(network):
         return ExplainedNetwork.of(network, torch.zeros(1, inputs.channels, inputs.size, inputs.size))
 
 
@@ -353,7 +353,7 @@ def check_weights(probes: Sequence[ProbeUnit], folder: RunFolder) -> None:
     missing = [
         id
         for id in sorted(trained)
-        if not weights_path(folder, id).is_file() and not nothing_to_read(folder.record("trials", id))
+        if not weights_path(folder, id).is_file() and not no_network_reason(folder.record("trials", id))
     ]
     if missing:
         raise StoreError(

@@ -19,14 +19,14 @@ from assay.core.errors import SpecError, StoreError
 from assay.core.files import WEIGHTS_FILE, at_home, content_hash, default_cache_root, is_file, sha256
 from assay.core.registry import code_of_folder, require_trusted_address
 from assay.core.types import Inputs
-from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
+from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, with_start_id, with_weights
 from assay.execution.workspace import Workspace
 from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
-from assay.store.described import DESCRIBED
+from assay.store.description import DESCRIPTION
 from assay.store.files import read_checked_json, read_json, write_checked_json
-from assay.store.folder import RunFolder, checked_id, received
+from assay.store.folder import RunFolder, checked_id, received_folder
 from assay.store.manifest import is_ours
 from assay.store.migrations import migrate
 from assay.store.place import RUN, UnitKind
@@ -218,7 +218,7 @@ def class_names(run: RunFolder, count: int) -> tuple[str, ...]:
     Raises:
         StoreError: It has ended, and the file that names them is missing or damaged.
     """
-    path = run.root / DESCRIBED
+    path = run.root / DESCRIPTION
     names: Sequence[str] = read_checked_json(path)["classes"] if is_file(path) or run.has_ended else ()
     return tuple(names) if len(names) == count else ()
 
@@ -241,7 +241,7 @@ def trained_model(unit: Path) -> TrainedModel | ExportedTraining:
     kind: Unit = "sources" if path.parent.name == "sources" else "trials"
     if not (root / RUN).is_file() or not folder.complete(kind, id):
         raise StoreError(f"{unit} holds no complete trial: choose a folder of trials/ with a record.json")
-    received.set(None if is_ours(root) else root)
+    received_folder.set(None if is_ours(root) else root)
     study = stored_study(root)
     if kind == "sources":
         return _trained_source(id, study, root)
@@ -325,7 +325,7 @@ def _stored_from_values(spec: StudySpec, values: dict[str, Any], study: Mapping[
 
 def _trial(entry: dict[str, Any], point: RecipePoint, spec: StudySpec) -> Trial:
     recipe = with_weights(point, entry["seed"], spec)
-    recipe = started_from(recipe, entry["start"]) if entry["start"] else recipe
+    recipe = with_start_id(recipe, entry["start"]) if entry["start"] else recipe
     training = TrainingSpec(
         data=entry["data"],
         environment=point.train,

@@ -115,7 +115,7 @@ def read_registration(file: Path) -> Registration | None:
     """
     if not file.is_file():
         return None
-    content: Any = read_json(file, damaged="restore it from a copy")
+    content: Any = read_json(file, remedy="restore it from a copy")
     if not (_holds_kinds(content, _OF_FILE) and _holds_kinds(content["registered"], _OF_STUDY)):
         raise StoreError(
             f"cannot read {file}: it is no registration of a study; move it away, or restore it from a copy"
@@ -385,7 +385,7 @@ def _read_content(root: Path) -> dict[str, Any]:
     path = root / PRESPECIFIED
     if not path.is_file():
         return {}
-    content = read_checked_json(path, damaged=_DAMAGED)
+    content = read_checked_json(path, remedy=_DAMAGED)
     if not isinstance(content.get("pairs"), dict):
         raise StoreError(f"cannot read {path}: it is damaged (it lists no comparisons); {_DAMAGED}")
     return migrate(without_version(content), path)

@@ -182,7 +182,7 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Reso
         )
     asked = json.dumps(folder.document()["request"]["spec"])
     read = json.loads(asked, object_hook=lambda part: {key: part[key] for key in part if key != "joined_from"})
-    require_paths(root, read, folder.require_run().again)
+    require_paths(root, read, folder.require_run().remedy)
     last = max(trial.training.seed for trial in plan.trials)
     first = earlier_of(root.name, spec, last, tables["contrasts"])
     next_seeds, patients = {"first_seed": last + 1, "seeds": seeds}, spec.data.population + first.drawn

@@ -18,7 +18,7 @@ from assay.data.cache import ProgressCallback, no_progress
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.jobs import EnsembleJob, GivenJob, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
-from assay.execution.lease import OneWriter
+from assay.execution.lease import LeasedJob
 from assay.execution.local import PROCESSOR, planning_device
 from assay.execution.plan import (
     Plan,
@@ -33,11 +33,11 @@ from assay.execution.plan import (
     start_id,
 )
 from assay.execution.progress import Stage, stage_printer
-from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, remember_beginning, run_tasks
+from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, is_own, record_owner, run_tasks
 from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task, with_needs
 from assay.execution.workspace import Workspace
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import statement
+from assay.report.words import comparison_name
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -462,10 +462,12 @@ def look_lines(rows: Sequence[Row], unseen: Collection[str] = ()) -> list[str]:
     closed = [row for row in latest.values() if not math.isnan(row["closed_at"]) and row["id"] not in unseen]
     decided = [row for row in closed if row["decision"] in CONCLUSIVE]
     kinds = {
-        "decided": {statement(row): row["decision"] for row in decided},
-        "not decidable by seeds": {statement(row): reason_words(row["reason"]) for row in closed if row not in decided},
-        "open": {statement(row): "" for row in latest.values() if row not in closed and row["id"] not in unseen},
-        "networks not finished": {statement(row): "" for row in latest.values() if row["id"] in unseen},
+        "decided": {comparison_name(row): row["decision"] for row in decided},
+        "not decidable by seeds": {
+            comparison_name(row): reason_words(row["reason"]) for row in closed if row not in decided
+        },
+        "open": {comparison_name(row): "" for row in latest.values() if row not in closed and row["id"] not in unseen},
+        "networks not finished": {comparison_name(row): "" for row in latest.values() if row["id"] in unseen},
     }
     lines = [f"look at {last} seeds: {len(decided)} of {count(len(latest), 'primary comparison')} decided"]
     for kind, those in kinds.items():
@@ -485,7 +487,7 @@ def train_only(prepared: PreparedStudy, watch: ObserverFactory, executor: Execut
     with working_in(prepared.place.root):
         place, spec = prepared.place, prepared.spec
         place.folder.require(STUDY, spec.name, spec.files)
-        remember_beginning(place.folder)
+        record_owner(place.root, ours=is_own(place.folder))
         _record_plan(prepared)
         place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name, spec.files)
         with watch(prepared.tasks) as display:
@@ -523,7 +525,7 @@ def _tasks(
     train = [
         Task(
             trial.id,
-            OneWriter(
+            LeasedJob(
                 _ensemble_job(trial, place)
                 or _given_job(trial, plan.spec, place, device)
                 or _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
@@ -609,7 +611,7 @@ def _probe_tasks(
             name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
             needs = (before, *_start(start_id(units[0].trial.training.recipe)))
             label = f"probes of {units[0].trial.label}"
-            alone = OneWriter(job, place.root / LEASES / name)
+            alone = LeasedJob(job, place.root / LEASES / name)
             yield Task(name, alone, label, needs, costs[id][1], PROBE_RANK, counted=PROBED, unit=id)
             before = name
 

@@ -174,7 +174,7 @@ class _PairQueue:
         """The probe unit of each fold that kept activations; None where a fold has none."""
         trials = [trial for trial in self._records.by_point[point.label][seed] if not trial.training.members]
         units = [self._units.get((point.label, trial.id), []) for trial in trials]
-        ids_found = [next((id for id in ids if self._records.folder.has_sampled(id)), "") for ids in units]
+        ids_found = [next((id for id in ids if self._records.folder.has_activations(id)), "") for ids in units]
         return ids_found if all(ids_found) else None
 
     def _read(self, label: str) -> Models:
@@ -182,7 +182,7 @@ class _PairQueue:
         units_by_seed = {
             seed: units for seed in self._records.kept_seeds(point) if (units := self._kept_units(point, seed))
         }
-        read = {seed: [folder.sampled(id) for id in units] for seed, units in units_by_seed.items()}
+        read = {seed: [folder.activations(id) for id in units] for seed, units in units_by_seed.items()}
         first = next(iter(read.values()))
         rows = tuple(row for row, _ in first)
         shared = {

@@ -18,7 +18,7 @@ from assay.core.reasons import NO_REASON, Reason, combine_reasons, parse_reason
 from assay.core.reasons import reason_in_words as stated_words
 from assay.execution.plan import Plan, Source, Trial, gc_paused
 from assay.execution.progress import Stage
-from assay.execution.workspace import Workspace, kept_provenance
+from assay.execution.workspace import Workspace, read_provenance
 from assay.spec.checks import asks_native
 from assay.spec.data import has_order
 from assay.spec.environments import dose_axis, start_of
@@ -37,7 +37,7 @@ from assay.stats.measures import COMPUTED
 from assay.stats.panel import SeedPredictions, measure_by_seed
 from assay.stats.rows import KEY_FIELDS, add_trial_counts, compared_estimates, with_id, without_patient_counts
 from assay.store import schema
-from assay.store.described import keep, read_description
+from assay.store.description import read_description, write_description
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
@@ -195,7 +195,7 @@ def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) 
     stage("reading the images again, for pictures and cautions")
     records = gather_records(plan, place.folder, population)
     described = describe(records, population)
-    keep(place.folder, described)
+    write_description(place.folder, described)
     stage("making the comparisons")
     return StudyTables(records, described)
 
@@ -377,7 +377,7 @@ def _trial_row(trial: Trial, records: Records) -> Row:
         "fold": trial.training.fold,
         "status": "failed" if record and failure else "pending" if lacking else status,
         "reason": str(lacking) or reason,
-        "seconds": kept_provenance(records.folder.unit("trials", trial.id)).get("seconds", math.nan),
+        "seconds": read_provenance(records.folder.unit("trials", trial.id)).get("seconds", math.nan),
         **{
             name: _number_or_undefined((record or {}).get(name))
             for name in ("yardstick", "train_loss", "validation_loss")
@@ -525,7 +525,7 @@ def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
 def _study_provenance(records: Records, described: DataTables) -> list[Row]:
     """Spec, hashes, versions and kinds of machine, as needed to find this again."""
     spec = records.plan.spec
-    provenances = [kept_provenance(records.folder.unit("trials", id)) for id in records.trials]
+    provenances = [read_provenance(records.folder.unit("trials", id)) for id in records.trials]
     read_provenances = [record for record in provenances if record]
     unrecorded = len(provenances) - len(read_provenances)
     hosts = {record["host"] for record in read_provenances}

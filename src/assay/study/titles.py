@@ -11,8 +11,8 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.words import (
     TRAINING,
     UNCHANGED,
+    UNINFORMATIVE_BELOW,
     UNSHIFTED,
-    UNTIED,
     bare_name,
     difference_words,
     relations,
@@ -158,7 +158,7 @@ def performance_words(context: PageContext) -> str:
     rows = [row for _, row in performances(context, measure).get(place, ())]
     if len(rows) != 1 or math.isnan(numeric(rows[0], "value")):
         return ""
-    return f"{sentence_case(label_of(measure))} was {value_text(rows[0], 2)}{context.names.inside(place)}."
+    return f"{sentence_case(label_of(measure))} was {value_text(rows[0], 2)}{context.names.in_condition(place)}."
 
 
 def change_words(context: PageContext) -> str:
@@ -182,7 +182,7 @@ def change_words(context: PageContext) -> str:
     weak = {
         row["factor"]: value
         for row in groups.get("unchanged", ())
-        if abs(value := _strength_in_training(context, row["factor"])) < UNTIED
+        if abs(value := _strength_in_training(context, row["factor"])) < UNINFORMATIVE_BELOW
     }
     if weak:
         listed = join_words([f"{number(value)} for {in_words(name)}" for name, value in weak.items()])
@@ -212,7 +212,7 @@ def _words_of_changes(context: PageContext, rows: Sequence[Row], text: str) -> s
     shared = len({row["reason"] for row in rows}) == 1
     changes = join_words(
         [
-            f"{size}{context.names.inside(row['environment'])}{'' if shared else _why_open(row)}"
+            f"{size}{context.names.in_condition(row['environment'])}{'' if shared else _why_open(row)}"
             for size, row in zip(sizes, rows, strict=True)
         ]
     ) + (_why_open(rows[0]) if shared else "")
@@ -249,7 +249,7 @@ def chance_words(context: PageContext) -> str:
     if not rows or better(measure) != "higher" or not all(map(_not_above_chance, rows)):
         return ""
     reached = value_text(rows[0], 2) if len(rows) == 1 else _span_words([numeric(row, "value") for row in rows])
-    what = f"{label_of(measure)} was {reached}{context.names.inside(place)}"
+    what = f"{label_of(measure)} was {reached}{context.names.in_condition(place)}"
     return f"Networks were not shown to predict the target better than chance: {what}."
 
 
@@ -310,7 +310,7 @@ def _when(context: PageContext, condition: str) -> str:
     relation = relations(context.tables.get("environments", ())).get(factor, {}).get(condition, "")
     if context.names.condition(condition) == f"{in_words(factor)} {relation}":
         return f"when {in_words(factor)} was {relation}"
-    return context.names.inside(condition).strip()
+    return context.names.in_condition(condition).strip()
 
 
 def _span_words(values: Sequence[float]) -> str:

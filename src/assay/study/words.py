@@ -33,19 +33,19 @@ from assay.report.sentences.cues import added_words, best_added, may_be_no_short
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.words import (
     common_axes,
+    comparison_line,
+    comparison_name,
     control_name,
     control_words,
-    decided_by,
+    decision_numbers,
     difference_words,
     display_name,
     fixed_words,
     headline,
     model_headline,
-    primary_line,
     sentence_case,
     shorten_comparison,
     side_labels,
-    statement,
     subject,
     title_comparison,
     value_text,
@@ -77,8 +77,8 @@ from assay.validate.words import (
     measure_words,
     outcome_words,
     paired_words,
+    single_network_differences,
     step_of_untested,
-    trained_once,
 )
 
 OF_ONE_MODEL = (
@@ -143,7 +143,7 @@ def answer_sentences(context: PageContext) -> list[str]:
     if "contrasts" not in context.tables:
         text = model_headline(context.tables["estimates"], context.scope.measure, context.names)
         return [sentence for sentence in (segmented_words(context), text) if sentence]
-    if once := trained_once(context.tables):
+    if once := single_network_differences(context.tables):
         return [f"{paired_words(row)}." for row in once[:1]] + [ONE_NETWORK_EACH]
     statuses, contrasts = [row.get("status") for row in networks(context.tables)], context.tables["contrasts"]
     is_question = any(row["role"] in (PRIMARY, *CONTROLS) for row in contrasts)
@@ -169,7 +169,7 @@ def answer_sentences(context: PageContext) -> list[str]:
     answered = answer == transfer_sentence(context) and any(sets.get(harm.code) for harm in harms[:1])
     shared_effect = "" if answered else shared_words(context, harms)
     added = context.tables.get("added", ())
-    cue, best = added_words(added, context.names.inside, context.tables.get("shortcuts", ())), best_added(added)
+    cue, best = added_words(added, context.names.in_condition, context.tables.get("shortcuts", ())), best_added(added)
     if best is not None and not contrasts:
         cue = f"{cue} {may_be_no_shortcut(best, numeric(best, 'cue'))}".rstrip()
     changes = "" if contrasts or chance else change_words(context)
@@ -235,17 +235,17 @@ def opening(root: Path, context: PageContext, findings: Sequence[Finding]) -> Fi
     common = common_axes(rows) if rows else {}
     lines = [
         ResultLine(
-            f"{primary_line(row, context.names)}:",
-            decided_by(row),
+            f"{comparison_line(row, context.names)}:",
+            decision_numbers(row),
             anchor(row),
             f"{side_labels(row, context.names)[0]}: {verdict_words(row)}:"
             if len(about) == len(bases) == 1
-            else f"{statement(short := shorten_comparison(row, common), context.names)}: {verdict_words(short)}:",
+            else f"{comparison_name(short := shorten_comparison(row, common), context.names)}: {verdict_words(short)}:",
             size=_difference_size(row),
         )
         for row in rows
     ] or list(_measurement_lines(context))
-    once = trained_once(context.tables)
+    once = single_network_differences(context.tables)
     if once:
         lines = [
             ResultLine(f"{row['model']}: {outcome_words(row)}", interval_words(row), "differences") for row in once
@@ -492,7 +492,10 @@ def study_tiles(context: PageContext) -> Iterator[KeyFigure]:
     for place in dict.fromkeys(filter(None, (first, worst))):
         values, row = sorted(numeric(row, "value") for row in by_name[place]), by_name[place][0]
         called = context.names.measure(measure, place)
-        name, level = f"{sentence_case(called)}{context.names.where(measure, place)}", numeric(row, "chance")
+        name, level = (
+            f"{sentence_case(called)}{context.names.in_condition_if_needed(measure, place)}",
+            numeric(row, "chance"),
+        )
         loss, chance = means[first] - means[place], "" if math.isnan(level) else f"chance {number(level)}"
         bounds = [sign * numeric(row, end) for row in by_name[place] for end in ("value", "low", "high")]
         best = max(bound for bound in bounds if not math.isnan(bound))
@@ -535,7 +538,7 @@ def _measurement_lines(context: PageContext) -> Iterator[ResultLine]:
     measure = context.scope.measure
     for row in rows:
         if row["measure"] == measure and row["environment"] and not row["factor"]:
-            inside = context.names.inside(row["environment"])
+            inside = context.names.in_condition(row["environment"])
             yield ResultLine(f"{sentence_case(label_of(measure))}{inside}:", value_text(row), "performance")
     flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
     for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
@@ -586,7 +589,7 @@ def is_quick(root: Path) -> bool:
 def _control(row: Row, context: PageContext) -> StatusChip:
     decision = row["decision"]
     light = "ok" if decision in PASSED else "warn" if decision == "untested" else "bad"
-    whole_words = f"{sentence_case(control_words(row, context.names))}: {decided_by(row)}"
+    whole_words = f"{sentence_case(control_words(row, context.names))}: {decision_numbers(row)}"
     text = f"{control_name(row)} passed" if light == "ok" else control_words(row)
     return StatusChip(light, SIGNS[light], sentence_case(text), whole_words)
 

@@ -73,8 +73,8 @@ class ScoredCases:
     prevalence: float = math.nan
 
     @cached_property
-    def answers(self) -> ModelPredictions:
-        """The scores as statistics take them."""
+    def predictions(self) -> ModelPredictions:
+        """The scores as the input of `stats.measures`."""
         return ModelPredictions(self.log_odds[:, None], self.target)
 
     @cached_property
@@ -89,10 +89,10 @@ class ScoredCases:
 
     @cached_property
     def patient_places(self) -> Int[np.ndarray, " n"]:
-        """Place of each case's patient among all."""
+        """Position of each case's patient among all patients."""
         return code_patients(self.patient)[1]
 
-    def some_cases(self, rows: Bool[np.ndarray, " n"]) -> ScoredCases:
+    def select(self, rows: Bool[np.ndarray, " n"]) -> ScoredCases:
         """Return some of the cases."""
         return replace(self, target=self.target[rows], log_odds=self.log_odds[rows], patient=self.patient[rows])
 
@@ -104,23 +104,23 @@ class ScoredCases:
     @cached_property
     def weight(self) -> Float[np.ndarray, " n"]:
         """Weights of cases, 1 on average, with which they have the true prevalence."""
-        share_of = float(self.target.mean())
-        return np.where(self.is_positive, self.base / share_of, (1 - self.base) / (1 - share_of))
+        share = float(self.target.mean())
+        return np.where(self.is_positive, self.base / share, (1 - self.base) / (1 - share))
 
     def rate_with_contributions(
-        self, right: Shaped[np.ndarray, " n"], among: Bool[np.ndarray, " n"]
+        self, values: Shaped[np.ndarray, " n"], among: Bool[np.ndarray, " n"]
     ) -> tuple[float, np.ndarray]:
-        """Return the mean of values, such as of right calls, among some cases, and each patient's contribution."""
+        """Return the mean of values, such as correct calls, over some cases, and the contributions of patients."""
         if not among.any():
             return math.nan, np.full(int(self.patient_places.max()) + 1, np.nan)
-        value = float(right[among].mean())
-        rows = share_rows(right, value, among, self.patient)
-        return value, np.bincount(self.patient_places, rows)
+        value = float(values[among].mean())
+        influence = share_rows(values, value, among, self.patient)
+        return value, np.bincount(self.patient_places, influence)
 
     @cached_property
     def by_patient(self) -> dict[str, tuple[float, np.ndarray]]:
         """Value and contributions of patients [p] of AUROC, sensitivity and specificity."""
-        area, rows = value_and_contributions("auroc", self.answers, self.patient)
+        area, rows = value_and_contributions("auroc", self.predictions, self.patient)
         return {
             "auroc": (area.value, rows),
             "sensitivity": self.rate_with_contributions(self.called, self.is_positive),
@@ -209,18 +209,18 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
         ("ppv", prevalence, sensitivity, specificity, by_positive, by_negative, ("sensitivity", "specificity")),
         ("npv", 1 - prevalence, specificity, sensitivity, by_negative, by_positive, ("specificity", "sensitivity")),
     )
-    for name, share_of, right, other, of_right, of_other, (first, second) in sides:
-        value = _bayes(share_of, right, other)
-        if min(right, other) > 0 and max(right, other) < 1:
+    for name, prevalence_of_class, rate, other, contributions, other_contributions, (first, second) in sides:
+        value = _bayes(prevalence_of_class, rate, other)
+        if min(rate, other) > 0 and max(rate, other) < 1:
             low, high = interval_of(
-                float(logit(value)), of_right / right + of_other / (1 - other), (-math.inf, math.inf)
+                float(logit(value)), contributions / rate + other_contributions / (1 - other), (-math.inf, math.inf)
             )
             ends = float(expit(low)), float(expit(high))
         else:
             joint = call_measures(cases, ALPHA / 2)
             ends = (
-                _bayes(share_of, joint[first].low, joint[second].low),
-                _bayes(share_of, joint[first].high, joint[second].high),
+                _bayes(prevalence_of_class, joint[first].low, joint[second].low),
+                _bayes(prevalence_of_class, joint[first].high, joint[second].high),
             )
         values[name] = WithInterval(value, *ends, len(cases.target), len(by_positive))
     return values
@@ -289,10 +289,10 @@ def isotonic_fit(
     score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], weight: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
     """Return the distinct scores in rising order, and the rising shares of positives that fit them best."""
-    distinct, place = np.unique(score, return_inverse=True)
-    mass = np.bincount(place, weight)
-    means = np.bincount(place, weight * target) / mass
-    return distinct, np.asarray(isotonic_regression(means, weights=mass).x)
+    distinct, score_number = np.unique(score, return_inverse=True)
+    weights = np.bincount(score_number, weight)
+    means = np.bincount(score_number, weight * target) / weights
+    return distinct, np.asarray(isotonic_regression(means, weights=weights).x)
 
 
 def threshold_reaching(rule: str, level: float, target: Int[np.ndarray, " n"], score: Float[np.ndarray, " n"]) -> float:
@@ -404,8 +404,8 @@ def decision_curve(cases: ScoredCases, risks: Sequence[float] | Float[np.ndarray
     """
     p = expit(cases.log_odds)
     p = p + 1e-9  # a probability on the threshold is called, whatever its last digit
-    worth = [np.where(p >= risk, np.where(cases.is_positive, 1.0, -risk / (1 - risk)), 0.0) for risk in risks]
-    return [(float(risk), mean_with_interval(of, cases)) for risk, of in zip(risks, worth, strict=True)]
+    benefits = [np.where(p >= risk, np.where(cases.is_positive, 1.0, -risk / (1 - risk)), 0.0) for risk in risks]
+    return [(float(risk), mean_with_interval(benefit, cases)) for risk, benefit in zip(risks, benefits, strict=True)]
 
 
 def treat_all(cases: ScoredCases) -> list[tuple[float, float]]:

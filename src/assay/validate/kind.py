@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, number, whole
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, estimate, integer, number
 from assay.store.kinds import Kind
 from assay.store.schema import TABLES
 
@@ -78,7 +78,7 @@ SUBGROUPS = Table(
         _MEASURE,
         _VALUE,
         *_ENDS,
-        whole("positives", "positive cases", cell="count"),
+        integer("positives", "positive cases", cell="count"),
         IMAGES,
         PATIENTS,
     ),
@@ -118,7 +118,7 @@ DISCORDANT = Table(
     "discordant",
     "case that two models call differently",
     (
-        whole("line", "line of the first file"),
+        integer("line", "line of the first file"),
         Column("actual", "actual class", cell="text"),
         Column("right", "the model that calls it rightly", cell="text"),
         number("first", "score of the first model"),
@@ -132,7 +132,7 @@ REJECTED = Table(
     (
         _MODEL,
         Column("actual", "actual class", cell="text"),
-        whole("images", "cases without a score"),
+        integer("images", "cases without a score"),
         number("share", "share of the cases of the class"),
     ),
     ("model", "actual", "images", "share"),
@@ -168,16 +168,16 @@ PLAN = Table(
         ),
         number("size", "its size"),
         Column("at", "share of positive patients; empty where it is that of the cases", cell="text"),
-        whole("positives", "patients with a positive case", cell="count"),
+        integer("positives", "patients with a positive case", cell="count"),
         PATIENTS,
     ),
     ("model", "measure", "goal", "size", "at", "positives", "patients"),
 )
-_OF_VALIDATION = (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT, REJECTED, PLAN)
+_VALIDATION_TABLES = (PERFORMANCE, DIFFERENCES, CONFUSION, SUBGROUPS, CURVES, RECALIBRATION, DISCORDANT, REJECTED, PLAN)
 VALIDATION = Kind(
     "validation",
     "a validation of scores",
-    {table.name: table for table in (*_OF_VALIDATION, TABLES["provenance"])},
+    {table.name: table for table in (*_VALIDATION_TABLES, TABLES["provenance"])},
     "run `assay validate` again",
     "assay.validate.page:PAGE",
     writer="assay.validate.checklists:write_validation",

@@ -41,7 +41,7 @@ METHODS = (
 
 
 REFERENCES = ("chance", "ideal", "call all positive")
-"""Curves that no model gave."""
+"""Reference curves, which are of no model."""
 
 
 def _curve_block(curve: str, title: str, across: str, up: str, note: str = "") -> Block:
@@ -76,11 +76,11 @@ CONFUSION = Block(
 )
 
 
-MOST_TILES = 4
-TILES = ("auroc", "sensitivity", "specificity", "brier", "ppv")
-"""Measures of the key figures."""
-AT_THRESHOLD = ("auroc", "sensitivity", "specificity", "ppv", "npv")
-OF_PROBABILITIES = ("brier", "brier-miscalibration", "brier-discrimination", "brier-uncertainty",
+MAX_TILES = 4
+TILE_MEASURES = ("auroc", "sensitivity", "specificity", "brier", "ppv")
+"""Measures of the key figures, in order."""
+THRESHOLD_MEASURES = ("auroc", "sensitivity", "specificity", "ppv", "npv")
+PROBABILITY_MEASURES = ("brier", "brier-miscalibration", "brier-discrimination", "brier-uncertainty",
                     "calibration-in-the-large", "calibration-slope")  # fmt: skip
 
 
@@ -140,14 +140,14 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     )
     sections = [
         Section("performance", "Performance", (
-            _measures_block("measures", "Measures", tables, AT_THRESHOLD, at=False), ROC,
+            _measures_block("measures", "Measures", tables, THRESHOLD_MEASURES, at=False), ROC,
             _curve_block("precision-recall", "Precision-recall curve", "recall (sensitivity)", "precision (PPV)",
                    "At the prevalence of these cases."), CONFUSION)),
         Section("prevalence", "PPV by prevalence", (
             _measures_block("predictive", "Predictive values", tables, ("ppv", "npv"), at=True),
             _curve_block("ppv", "PPV by prevalence", "prevalence", "PPV at the threshold", "Shaded: 95% interval."))),
         Section("calibration", "Probabilities", (
-            _measures_block("probabilities", "Calibration", tables, OF_PROBABILITIES),
+            _measures_block("probabilities", "Calibration", tables, PROBABILITY_MEASURES),
             _curve_block("calibration", "Calibration curve", "mean probability", "share of positives",
                    "Bins of equal size; shaded: 95% interval. At the true prevalence where it is named."),
             _curve_block("decision", "Decision curve", "threshold probability", "net benefit",
@@ -192,7 +192,7 @@ def _validation_tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[KeyFigure
     """Yield the performance of one model, or of two side by side."""
     rows = {(row["model"], row["measure"]): row for row in tables["performance"] if not row["at"]}
     models = list(dict.fromkeys(model for model, _ in rows))
-    for measure, model in itertools.product(TILES, models):
+    for measure, model in itertools.product(TILE_MEASURES, models):
         if row := rows.get((model, measure)):
             value, _, interval = interval_words(row).partition(" ")
             name = sentence_case(measure_words(measure)) + (f", {model}" if len(models) > 1 else "")
@@ -244,7 +244,7 @@ def validation_account(context: PageContext) -> PageText:
             lines,
             title="In numbers" if lines else "",
             next=validation_step(tables, facts),
-            tiles=tuple(_validation_tiles(tables))[:MOST_TILES],
+            tiles=tuple(_validation_tiles(tables))[:MAX_TILES],
         ),
         doubts=tuple(CautionSentence(chip.title, chip.light, chip.sign, LIGHTS[chip.light], "") for chip in chips),
         limits=("what the model relies on", "performance at other sites"),

@@ -57,31 +57,31 @@ def paired_difference(
     Returns:
         Ends and p-values are NaN, and nothing is shown, where nothing varies: both models call alike.
     """
-    (a, of_first), (b, of_second) = first.by_patient[measure], second.by_patient[measure]
-    value, contributions = a - b, of_first - of_second
+    (a, first_contributions), (b, second_contributions) = first.by_patient[measure], second.by_patient[measure]
+    value, contributions = a - b, first_contributions - second_contributions
     error, nan = float(np.sqrt((contributions**2).sum())), math.nan
     if not error > 1e-12:
         return PairedDifference(value, nan, nan, nan, nan, nan, "inconclusive", _equivalence_of(margin, nan, nan))
     df = float(patient_degrees_of_freedom(contributions, len(contributions)))
-    reach = float(stdtrit(df, 1 - ALPHA / 2)) * error
+    half_width = float(stdtrit(df, 1 - ALPHA / 2)) * error
 
     def p_above(limit: float) -> float:
         """Return the p-value of a difference of at most the limit."""
         return float(stdtr(df, (limit - value) / error))
 
     p = 2 * float(stdtr(df, -abs(value) / error))
-    worse, apart = p_above(-margin), max(p_above(-margin), 1 - p_above(margin))
-    low, high = max(-1.0, value - reach), min(1.0, value + reach)
+    worse_p, apart_p = p_above(-margin), max(p_above(-margin), 1 - p_above(margin))
+    low, high = max(-1.0, value - half_width), min(1.0, value + half_width)
     outcome = "inconclusive" if p >= ALPHA else "superior" if value > 0 else "inferior"
-    return PairedDifference(value, low, high, p, worse, apart, outcome, _equivalence_of(margin, worse, apart))
+    return PairedDifference(value, low, high, p, worse_p, apart_p, outcome, _equivalence_of(margin, worse_p, apart_p))
 
 
 def difference_row(
     measure: str, first: tuple[str, ScoredCases], second: tuple[str, ScoredCases], margin: float = math.nan
 ) -> dict[str, Any]:
     """Return the row of `differences` of two models with their names."""
-    (name, cases), (against, others) = first, second
-    difference = paired_difference(measure, cases, others, margin)
+    (name, cases), (against, other_cases) = first, second
+    difference = paired_difference(measure, cases, other_cases, margin)
     return {
         "model": name,
         "against": against,
@@ -92,9 +92,9 @@ def difference_row(
     }
 
 
-def _equivalence_of(margin: float, worse: float, apart: float) -> Equivalence:
+def _equivalence_of(margin: float, worse_p: float, apart_p: float) -> Equivalence:
     if math.isnan(margin):
         return "no margin"
-    if apart < ALPHA:
+    if apart_p < ALPHA:
         return "equivalent"
-    return "non-inferior" if worse < ALPHA / 2 else "not shown"
+    return "non-inferior" if worse_p < ALPHA / 2 else "not shown"

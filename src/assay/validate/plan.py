@@ -55,11 +55,11 @@ def needed_patients(
     positive = np.bincount(cases.patient_places, cases.is_positive) > 0
     share = float(positive.mean()) if math.isnan(prevalence) else prevalence
     squares = contributions**2
-    spread = float(squares[positive].sum()) * positive.sum() / share + (
+    variance_times_patients = float(squares[positive].sum()) * positive.sum() / share + (
         float(squares[~positive].sum()) * (~positive).sum() / (1 - share) if share < 1 else 0.0
     )
-    if not spread > 0:
+    if not variance_times_patients > 0:
         return None
-    reach = float(ndtri(1 - ALPHA / 2)) + (float(ndtri(POWER)) if goal == "difference" else 0.0)
-    patients = math.ceil(spread * (reach / size) ** 2)
+    quantile = float(ndtri(1 - ALPHA / 2)) + (float(ndtri(POWER)) if goal == "difference" else 0.0)
+    patients = math.ceil(variance_times_patients * (quantile / size) ** 2)
     return PatientsNeeded(math.ceil(share * patients), patients)

@@ -1,4 +1,4 @@
-"""Read files of scores: a row per case, of one model or of two on the same cases."""
+"""Read files of scores: a row per case, of one model or of two on the same cases, with thresholds and groups."""
 
 from __future__ import annotations
 
@@ -23,20 +23,8 @@ from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import match, require_matched, same_id
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import columns_left_out, restated
-from assay.data.files.roles import (
-    called_calls,
-    called_patient,
-    called_unit,
-    models_of,
-    roles_of,
-    some_values,
-)
-from assay.data.files.score_cases import (
-    comparison_line,
-    read_score_table,
-    require_no_models,
-    require_one_row_each,
-)
+from assay.data.files.roles import called_calls, called_patient, called_unit, models_of, roles_of, some_values
+from assay.data.files.score_cases import comparison_line, read_score_table, require_no_models, require_one_row_each
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
 from assay.report.sentences.reasons import reason_words
@@ -45,10 +33,10 @@ from assay.stats.format import count
 from assay.stats.groups import MIN_IMAGES_OF_CLASS, ColumnGroups, divide_into_groups
 from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
-from assay.validate.request import NOT_AGAIN, ValidateRequest
+from assay.validate.request import NOT_REPEATED, ValidateRequest
 
-MOST_VALUES = 10
-"""A column with more values is no group unless it is named."""
+MAX_VALUES = 10
+"""A column with more values does not define groups unless it is named."""
 CROSS = "*"
 
 
@@ -80,18 +68,18 @@ class ScoreFile:
     def require_possible(self, value: float) -> None:
         """Raise SpecError for a threshold that no score can have."""
         if self.scale.kind in ("probabilities", "percent"):
-            most = 1 if self.scale.kind == "probabilities" else 100
-            if most == 100 and value <= 1:
+            upper = 1 if self.scale.kind == "probabilities" else 100
+            if upper == 100 and value <= 1:
                 raise SpecError(
                     f"{key_text('--threshold', f'{value:g}')}: the scores of {self.name} are in percent; "
                     "write the threshold in percent, such as 50, or divide the scores by 100"
                 )
-            if not 0 < value < most:
-                per = "; write percentages as shares, such as 0.37" if most == 1 and 1 < value < 100 else ""
+            if not 0 < value < upper:
+                hint = "; write percentages as shares, such as 0.37" if upper == 1 and 1 < value < 100 else ""
                 raise SpecError(
                     f"{key_text('--threshold', f'{value:g}')} is outside of the scores of "
                     f"{self.name}, {self.scale.kind} "
-                    f"between 0 and {most}{per}"
+                    f"between 0 and {upper}{hint}"
                 )
         elif not self.scale.least <= value <= self.scale.greatest:
             raise SpecError(
@@ -125,7 +113,7 @@ def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> 
         SpecError: A column is missing, or there are not two classes.
     """
     table, roles, line = _open_scores(source, request, column)
-    units, joined = _units_of(table, request.by), _joined_facts(table, request)
+    units, joined = _unit_codes(table, request.by), _joined_facts(table, request)
     cells = table.column(roles["target"], key_text("--target"))
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     codes = dict(zip(present, two_classes(roles["target"], request.positive, present).codes.tolist(), strict=True))
@@ -134,14 +122,15 @@ def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> 
     is_scored = ~np.array(absences(table.column(roles["score"], key_text("--score"))))
     if not is_scored.any():
         raise DataError(f"{table.name} has no scores in '{roles['score']}'")
-    of_unit = np.full(int(units.max()) + 1, -1)  # positive if any of its rows is, whether that row has a score or not
-    np.maximum.at(of_unit, units, np.array([codes.get(cell, -1) for cell in cells]))
-    is_rejected = np.bincount(units[is_scored], minlength=len(of_unit)) == 0
+    # A unit is positive if any of its rows is, whether that row has a score or not.
+    class_of_unit = np.full(int(units.max()) + 1, -1)
+    np.maximum.at(class_of_unit, units, np.array([codes.get(cell, -1) for cell in cells]))
+    is_rejected = np.bincount(units[is_scored], minlength=len(class_of_unit)) == 0
     table = replace(table, frame=table.frame[is_scored])
     if request.by:
-        spelled = {code: cell for cell, code in codes.items()}
+        class_names = {code: cell for cell, code in codes.items()}
         table = _join_rows(
-            table, roles, request, [spelled.get(code, "") for code in of_unit[units[is_scored]].tolist()]
+            table, roles, request, [class_names.get(code, "") for code in class_of_unit[units[is_scored]].tolist()]
         )
         roles = {**roles, "image": request.by}
     rows = read_scored_rows(table, roles, request.positive)
@@ -156,7 +145,7 @@ def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> 
         "scores": "calls alone" if request.calls else scale_words(scale),
         **joined,
     }
-    rejected = {code: int(np.count_nonzero(is_rejected & (of_unit == code))) for code in (0, 1)}
+    rejected = {code: int(np.count_nonzero(is_rejected & (class_of_unit == code))) for code in (0, 1)}
     return ScoreFile(name, rows, scale, rejected, facts, not request.calls)
 
 
@@ -170,11 +159,11 @@ def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[Tex
             f"run it for each, with "
             f"{key_text('--target')}, {key_text('--score')} and {key_text('--out')}"
         )
-    taken = tuple(name for name in request.groups if CROSS not in name)
+    groups = tuple(name for name in request.groups if CROSS not in name)
     others = [name for name in _columns_of_models(request) if name != score]
     roles, line = roles_of(
         table,
-        (*taken, request.by, *others),
+        (*groups, request.by, *others),
         score=score,
         target=request.target,
         image=request.image,
@@ -189,7 +178,7 @@ def _open_scores(source: Any, request: ValidateRequest, score: str) -> tuple[Tex
             f"{key_text('--rule', 'mean')} if these are repeats of one image; else the highest score counts), or "
             f"name the column of cases with {key_text('--image', 'COLUMN')}"
         )
-        require_one_row_each(table, roles, request.with_changes(file=source), "validate", remedy, taken)
+        require_one_row_each(table, roles, request.with_changes(file=source), "validate", remedy, groups)
     column = roles["score"]
     if not score and called_calls(column) and len(set(table.present(column))) == 2:
         raise SpecError(
@@ -224,7 +213,7 @@ def _columns_of_models(request: ValidateRequest) -> tuple[str, ...]:
             f"{key_text(option, text[:40])}: a validation compares two models: name two different columns, "
             "or write a row per image and model and run assay compare"
         )
-    if len(columns) == 2 and _has_other(request):
+    if len(columns) == 2 and _has_second_file(request):
         raise SpecError(
             f"{key_text(option, text[:40])} names the columns of two models in one file: leave out the "
             "other file, or name the column that both files have"
@@ -232,12 +221,12 @@ def _columns_of_models(request: ValidateRequest) -> tuple[str, ...]:
     return columns
 
 
-def _has_other(request: ValidateRequest) -> bool:
+def _has_second_file(request: ValidateRequest) -> bool:
     """Return whether the second model has a file of its own."""
     return not (request.other is None or (isinstance(request.other, str) and not request.other))
 
 
-def _units_of(table: TextTable, by: str) -> Int[np.ndarray, " n"]:
+def _unit_codes(table: TextTable, by: str) -> Int[np.ndarray, " n"]:
     """Return a code of each row: rows of the same code are joined. Raises DataError where a row has no value."""
     if not by:
         return np.arange(len(table))
@@ -378,7 +367,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "columns left out": "" if request.groups else columns_left_out(restating),
         "same scores": " and ".join(models) if len(files) > 1 and _are_same(*files) else "",
         "models in columns": ", ".join(models) if len(_columns_of_models(request)) > 1 else "",
-        "command": f"assay validate {request.typed(*NOT_AGAIN)}",
+        "command": f"assay validate {request.typed(*NOT_REPEATED)}",
         "thresholds": request.typed(*(ValidateRequest.options().keys() - {"threshold", "threshold_from"})),
         "path": _typed_file(request.file),
         "true prevalence": f"{request.true_prevalence:g}" if request.true_prevalence else "",
@@ -420,7 +409,7 @@ def _read_models(request: ValidateRequest) -> tuple[tuple[ScoreFile, ...], str]:
     if others:
         first = replace(first, name=first_column)
         second = replace(read_score_file(request.file, request, others[0]), name=others[0])
-    elif _has_other(request):
+    elif _has_second_file(request):
         second = read_score_file(request.other, request, first_column)
     else:
         return (first,), ""
@@ -441,10 +430,10 @@ def _cases_of(
     return ScoredCases(file.rows.target.codes, file.scale.log_odds(file.rows.score), patient, threshold, prevalence)
 
 
-MOST_AUROC = 0.475
-"""Scores whose AUROC is surely below it are taken for those of the other class: with these it is 0.05 higher."""
-LEAST_SEPARATED = 5
-"""Cases of each class from which on an AUROC of 0, which has no interval, is no chance."""
+MAX_REVERSED_AUROC = 0.475
+"""Scores whose AUROC is below this, with its interval, are taken for those of the other class."""
+MIN_SEPARATED = 5
+"""Least cases of each class with which an AUROC of 0, which has no interval, is not due to chance."""
 
 
 def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:
@@ -452,8 +441,8 @@ def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:
     file.rows.require_positive_by_name()
     file.rows.require_score_of_one_class(100 if file.scale.kind == "percent" else 1)
     auroc = auroc_with_interval(cases)
-    is_separated = auroc.value == 0 and min(np.bincount(cases.target)) >= LEAST_SEPARATED
-    if auroc.high < MOST_AUROC or is_separated:
+    is_separated = auroc.value == 0 and min(np.bincount(cases.target)) >= MIN_SEPARATED
+    if auroc.high < MAX_REVERSED_AUROC or is_separated:
         raise file.rows.reversed_ranking(auroc.value)
 
 
@@ -469,20 +458,20 @@ def _pair_files(
     notes = require_matched(
         matched, where, "case", row, unmatched=request.unmatched, private=True, lines=other.rows.table.numbers
     )
-    rows, of_other = first.rows.take([*matched.pairs]), other.rows.take([*matched.pairs.values()])
-    if differing := int((rows.target.codes != of_other.target.codes).sum()):
+    rows, other_rows = first.rows.take([*matched.pairs]), other.rows.take([*matched.pairs.values()])
+    if different_count := int((rows.target.codes != other_rows.target.codes).sum()):
         raise DataError(
-            f"{differing:,} of {len(matched.pairs):,} cases have another class in {other.name} than in "
+            f"{different_count:,} of {len(matched.pairs):,} cases have another class in {other.name} than in "
             f"{first.name}: correct the files, or name the positive class with "
             f"{key_text('--positive')}"
         )
-    people = [part.cells("patient") for part in (rows, of_other)]
-    if all(people) and len({*zip(*people, strict=True)}) > min(len({*cells}) for cells in people):
+    patients = [part.cells("patient") for part in (rows, other_rows)]
+    if all(patients) and len({*zip(*patients, strict=True)}) > min(len({*cells}) for cells in patients):
         raise DataError(
             f"cases of one patient in {first.name} or {other.name} are of several in the other file: "
             f"correct the files, or name the column of patients with {key_text('--patient')}"
         )
-    return replace(first, rows=rows), replace(other, rows=of_other), notes
+    return replace(first, rows=rows), replace(other, rows=other_rows), notes
 
 
 def _are_same(first: ScoreFile, other: ScoreFile) -> bool:
@@ -563,9 +552,11 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
     if not file.has_scores:
         return 0.5, "calls"
     if not text:
-        around = file.scale.least < 0 < file.scale.greatest
-        usual = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(file.scale.kind, 0.0 if around else None)
-        return (usual, "default") if usual is not None else _set_on(file, "sensitivity", 0.9)
+        is_signed = file.scale.least < 0 < file.scale.greatest
+        default = {"probabilities": 0.5, "percent": 50.0, "logits": 0.0}.get(
+            file.scale.kind, 0.0 if is_signed else None
+        )
+        return (default, "default") if default is not None else _threshold_on(file, "sensitivity", 0.9)
     if not share:
         value = number(rule)
         if value is None:
@@ -578,7 +569,7 @@ def _threshold_of_file(file: ScoreFile, text: str, tuning: ScoreFile | None) -> 
         raise SpecError(
             f"{key_text('--threshold', f'{text[:40]}')}: expected sensitivity=0.9 or specificity=0.9, between 0 and 1"
         )
-    return _set_on(file, rule, level) if tuning is None else (_set_on(tuning, rule, level)[0], tuning.name)
+    return _threshold_on(file, rule, level) if tuning is None else (_threshold_on(tuning, rule, level)[0], tuning.name)
 
 
 def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
@@ -588,12 +579,12 @@ def _overlap_words(first: ScoreFile, others: Sequence[ScoreFile]) -> str:
     return f"{len(shared):,}" if shared else ""
 
 
-def _set_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
+def _threshold_on(file: ScoreFile, rule: str, level: float) -> tuple[float, str]:
     return threshold_reaching(rule, level, file.rows.target.codes, file.rows.score), "these cases"
 
 
 def _groups_of_file(
-    rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, taken: Collection[str]
+    rows: ScoredRows, patient: Int[np.ndarray, " n"], request: ValidateRequest, used_columns: Collection[str]
 ) -> tuple[tuple[ColumnGroups, ...], list[str], list[str]]:
     """Return groups of the columns that are named, or else of those of few values that have no other part.
 
@@ -604,18 +595,18 @@ def _groups_of_file(
     columns = list(request.groups) or [
         name
         for name in table.header
-        if name not in taken
+        if name not in used_columns
         and not (called_patient(name) or called_unit(name) or rows.holds_calls(name))
-        and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MOST_VALUES
+        and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MAX_VALUES
     ]
-    grouped: list[ColumnGroups] = []
+    groups: list[ColumnGroups] = []
     left_out: list[str] = []
     for name in columns:
         cells, *others = (table.column(part, key_text("--groups")) for part in name.split(CROSS))
         for other in others:
             cells = tuple("" if absent(a) or absent(b) else f"{a}, {b}" for a, b in zip(cells, other, strict=True))
         factor, values = factor_of(name, cells, table.comma)
-        grouped.append(
+        groups.append(
             divide_into_groups(
                 FactorTable(
                     row=np.arange(len(cells)),
@@ -628,12 +619,10 @@ def _groups_of_file(
                 name,
             )
         )
-        if grouped[-1].groups:
-            left_out += [
-                f"{name} {level} (under {MIN_IMAGES_OF_CLASS} cases of a class)" for level in grouped[-1].small
-            ]
+        if groups[-1].groups:
+            left_out += [f"{name} {level} (under {MIN_IMAGES_OF_CLASS} cases of a class)" for level in groups[-1].small]
             empty = sum(map(absent, cells))
             left_out += [f"{count(empty, 'case')} without {name}"] if empty else []
         else:
-            left_out.append(f"{name} ({reason_words(grouped[-1].reason)})")
-    return tuple(grouped), columns, left_out
+            left_out.append(f"{name} ({reason_words(groups[-1].reason)})")
+    return tuple(groups), columns, left_out

@@ -1,11 +1,11 @@
-"""Requests of validations: files of scores that exist."""
+"""Requests of validations: files of scores, columns and thresholds."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from assay.core.request import AsScores, ColumnName, ColumnNames, CommandRequest, Option, names
+from assay.core.request import ColumnName, ColumnNames, CommandRequest, Option, ScoreScale, names
 
 
 def prevalences_in(text: str) -> tuple[float, ...]:
@@ -21,8 +21,8 @@ def paths_in(text: str) -> tuple[Path, ...]:
     return tuple(map(Path, names(text)))
 
 
-NOT_AGAIN = ("threshold", "threshold_from", "plan", "out", "open", "as_json")
-"""Fields that the next validation has its own of, or that are not of its results."""
+NOT_REPEATED = ("threshold", "threshold_from", "plan", "out", "open", "as_json")
+"""Fields that the command of a next validation does not repeat: it has others, or they do not change results."""
 
 
 class ValidateRequest(CommandRequest):
@@ -87,7 +87,7 @@ class ValidateRequest(CommandRequest):
         ColumnName,
         Option("Column of the positive class's score; default: found by its name. A,B compares two.", "COLUMN"),
     ] = ""
-    scores: Annotated[AsScores, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
+    scores: Annotated[ScoreScale, Option("probabilities, percent or logits; found from all scores.", "KIND")] = "auto"
     target: Annotated[ColumnName, Option("Column of the class; default: found by its name.", "COLUMN")] = ""
     positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
     as_given: Annotated[bool, Option("Continue even if the scores seem to be those of the other class.")] = False

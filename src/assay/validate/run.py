@@ -163,14 +163,14 @@ class ValidateRun(RunSteps):
         if len(self.read.models) < 2:
             return []
         (name, first), (against, second) = self.read.models.items()
-        classes, (first_file, two) = self.read.files[0].rows.target.classes, self.read.files
+        classes, (first_file, second_file) = self.read.files[0].rows.target.classes, self.read.files
         return [
             {
                 "line": self.read.lines[at],
                 "actual": classes[int(first.target[at])],
                 "right": name if first.called[at] == first.is_positive[at] else against,
                 "first": float(first_file.rows.score[at]),
-                "second": float(two.rows.score[at]),
+                "second": float(second_file.rows.score[at]),
             }
             for at in np.flatnonzero(first.called != second.called).tolist()
         ]
@@ -183,10 +183,10 @@ class ValidateRun(RunSteps):
         parts = [(name, "", cases, cases.by_patient) for name, cases in models]
         if len(models) > 1:
             (name, first), (against, second) = models
-            apart = {
+            differences = {
                 measure: (0.0, rows - second.by_patient[measure][1]) for measure, (_, rows) in first.by_patient.items()
             }
-            parts, goal = [(name, against, first, apart)], "difference"
+            parts, goal = [(name, against, first, differences)], "difference"
         for name, against, cases, contributions in parts:
             for measure in self.measures:
                 for prevalence in (math.nan, *self.request.prevalences):
@@ -283,7 +283,7 @@ def _subgroup_rows(name: str, cases: ScoredCases, grouped: ColumnGroups, names: 
         "specificity": lambda part: curves.call_measures(part, alpha)["specificity"],
     }
     for group, rows in grouped.groups.items():
-        part = cases.some_cases(rows)
+        part = cases.select(rows)
         for measure in names:
             value = measures[measure](part)
             yield {

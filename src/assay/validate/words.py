@@ -33,11 +33,11 @@ def interval_words(row: Row) -> str:
 
 def outcome_words(row: Row) -> str:
     """Return the outcome of a difference and what the margin makes of it, such as `lower, but by less than ...`."""
-    words, within = OUTCOMES[row["outcome"]], row["equivalence"]
-    if within == "equivalent":
-        alone = "equivalent within the margin"
-        return alone if row["outcome"] == "inconclusive" else f"{words}, but by less than the margin"
-    if within == "non-inferior" and row["outcome"] == "inconclusive":
+    words, equivalence = OUTCOMES[row["outcome"]], row["equivalence"]
+    if equivalence == "equivalent":
+        equivalent_text = "equivalent within the margin"
+        return equivalent_text if row["outcome"] == "inconclusive" else f"{words}, but by less than the margin"
+    if equivalence == "non-inferior" and row["outcome"] == "inconclusive":
         return "not lower by the margin"
     return words
 
@@ -92,14 +92,18 @@ def validation_verdict(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, 
     if tables["differences"]:
         row = tables["differences"][0]
         words = outcome_words(row)
-        more = f": {interval_words(row)}" if not math.isnan(numeric(row, "low")) else ""
-        return f"Compared with {row['against']}, {measure_words(row['measure'])} of {row['model']} is {words}{more}."
+        numbers = f": {interval_words(row)}" if not math.isnan(numeric(row, "low")) else ""
+        return f"Compared with {row['against']}, {measure_words(row['measure'])} of {row['model']} is {words}{numbers}."
     name = tables["performance"][0]["model"]
-    hits, right = (interval_words(by_measure[name, measure, ""]) for measure in ("sensitivity", "specificity"))
+    sensitivity, specificity = (
+        interval_words(by_measure[name, measure, ""]) for measure in ("sensitivity", "specificity")
+    )
     if facts["threshold from"] == "calls":
-        return f"Sensitivity is {hits} and specificity {right}."
+        return f"Sensitivity is {sensitivity} and specificity {specificity}."
     area = interval_words(by_measure[name, "auroc", ""])
-    return f"AUROC {area}. At threshold {facts['threshold']}, sensitivity is {hits} and specificity {right}."
+    return (
+        f"AUROC {area}. At threshold {facts['threshold']}, sensitivity is {sensitivity} and specificity {specificity}."
+    )
 
 
 def threshold_words(facts: Mapping[str, str]) -> str:
@@ -218,7 +222,7 @@ ONE_NETWORK_EACH = (
 """What a difference of models that were trained once does and does not show."""
 
 
-def trained_once(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
+def single_network_differences(tables: Mapping[str, Sequence[Row]]) -> Sequence[Row]:
     """Return the differences of models that were trained once, where no comparison of recipes could be tested."""
     contrasts, differences = tables.get("contrasts", ()), tables.get("differences", ())
     models = {row["model"] for row in differences}

@@ -297,7 +297,7 @@ def test_heat_maps_are_held_against_each_kind(tmp_path: Path) -> None:
     found = choose_images(population.scene(asked.points[0].tests, 0).environment("same"), 8)
     assert found is not None
     assert found.kinds == KINDS
-    assert [part.kind for part in found.parts() if not part.size] == ["", *KINDS]
+    assert [part.kind for part in found.subsets() if not part.size] == ["", *KINDS]
     assert found.of_kind.any(axis=(2, 3)).tolist() == [[True] * 4, [True] * 3 + [False]]
 
 

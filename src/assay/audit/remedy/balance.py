@@ -25,7 +25,7 @@ from assay.data.files.load import listing_of
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.stats.groups import MAX_LEVELS, rows_by_level
-from assay.store.folder import RunFolder, received
+from assay.store.folder import RunFolder, received_folder
 from assay.store.local import require_paths
 from assay.store.manifest import is_ours
 from assay.store.soundness import Soundness
@@ -86,7 +86,7 @@ def open_sound_audit(root: Path) -> RunFolder:
         SpecError: The folder holds no audit.
         StoreError: The folder is damaged.
     """
-    received.set(None if is_ours(root) else root)
+    received_folder.set(None if is_ours(root) else root)
     folder = RunFolder(root)
     require_audit(folder)
     Soundness(folder).require()

@@ -18,7 +18,7 @@ from assay.audit.search.words import AUDIT_COMMAND, content_words, equalized_wor
 from assay.core.errors import SpecError
 from assay.core.files import typed_path
 from assay.core.terminal import paths_spelled, print_lines
-from assay.execution.progress import reading_shown
+from assay.execution.progress import show_reading
 from assay.execution.run import observe_nothing
 from assay.report.context import PageContext
 from assay.stats.format import number
@@ -52,7 +52,7 @@ def remedy_command(audit: Path, folder: Path, *, column: str, swap: bool, retrai
         lines = _column_lines(balance_column(audit, folder / BALANCED_FILE, column), column, audit, folder)
     else:
         network = _trained_network(audit) if retrains else None
-        with reading_shown(quiet=is_quiet) as on_progress:
+        with show_reading(quiet=is_quiet) as on_progress:
             counts = write_remedy(audit, folder, swapped=swap, on_progress=on_progress)
         lines = _image_lines(counts, audit, folder, is_last=network is None)
         if network is not None:

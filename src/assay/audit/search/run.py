@@ -31,9 +31,9 @@ from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
 from assay.data.files.table import expand
 from assay.execution.tasks import Context
-from assay.look.image_cues import of_pictures, properties_of
+from assay.look.image_cues import measure_pictures, properties_of
 from assay.models.external import AT_ONCE, starts_program
-from assay.probes.reader import cells_of, evaluating, scores_of
+from assay.probes.reader import cells_of, eval_mode, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
 from assay.spec.request import ProbeSpec
@@ -120,7 +120,7 @@ class Search:
         def outputs_of(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n ..."]:
             return scores_of(opened, images, len(self.classes))
 
-        with model.open(self.prepared.device) as opened, evaluating(opened.network):
+        with model.open(self.prepared.device) as opened, eval_mode(opened.network):
             batch_size = AT_ONCE if starts_program(opened.network) else search.BATCH_SIZE
             if not self.clean_scores:
                 self.clean_scores.append(outputs_of(pixels))
@@ -388,5 +388,5 @@ def _bounded_values(name: str, bounded_value: BoundedEstimate | None) -> Row:
 
 def image_properties(environment: Environment) -> dict[str, Float[np.ndarray, " n"]]:
     """Return cheap properties of images, without padding; those that do not vary are left out."""
-    properties = of_pictures(environment.images, environment.boxes, np.arange(len(environment)), properties_of)
+    properties = measure_pictures(environment.images, environment.boxes, np.arange(len(environment)), properties_of)
     return {name: values for name, values in properties.items() if np.ptp(values) > 0}

@@ -36,10 +36,7 @@ def reading_lines(facts: Mapping[str, str]) -> list[str]:
     return [f"{'caution: ' if key in CAUTIONS else ''}{key}: {facts[key]}" for key in present]
 
 
-_SENTENCES: Mapping[str, str] = {
-    "positive class": "The positive class is {}",
-    "columns": "These columns were read: {}",
-}
+_SENTENCES: Mapping[str, str] = {"positive class": "The positive class is {}", "columns": "These columns were read: {}"}
 """Key -> a sentence on its value; others have their key as a heading."""
 
 

@@ -1,4 +1,4 @@
-"""Descriptions of the data of a run, stored so that its tables can be made without the data."""
+"""The description of the data of a run, stored in its folder so that tables and page can be made without the data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.core.reasons import Reason, parse_reason
-from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
+from assay.store.files import ALTERED, REMAKE_FILE, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.migrations import migrate
 from assay.store.schema import SCHEMA_VERSION
 
-DESCRIBED = "described.json"
+DESCRIPTION = "described.json"
 
 
 def _from_json(rows: Sequence[Row]) -> list[Row]:
@@ -26,30 +26,30 @@ def _from_json(rows: Sequence[Row]) -> list[Row]:
 
 
 def _to_json(rows: Sequence[Row]) -> list[Row]:
-    """Rows of plain Python values; NaN becomes null when they are written."""
+    """Return rows of plain Python values, in which NaN becomes null when they are written."""
     return [
         {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows
     ]
 
 
-def _reason(reason: str | Reason) -> Reason:
+def _to_reason(reason: str | Reason) -> Reason:
     return parse_reason(reason) if isinstance(reason, str) else reason
 
 
 Rows = Annotated[Sequence[Any], BeforeValidator(_from_json), PlainSerializer(_to_json)]
-StoredReason = Annotated[Reason, BeforeValidator(_reason), PlainSerializer(str)]
+StoredReason = Annotated[Reason, BeforeValidator(_to_reason), PlainSerializer(str)]
 
 
 class DataDescription(BaseModel):
-    """What tables and page need of the images, so that they can be made without the data.
+    """What tables and page need to know of the images.
 
     Attributes:
-        request: What it is a description for; empty of a study, which keeps its last one.
+        request: Id of the request that it was made for; empty of a study, which has only one description.
         environments: Rows of `data_tables.ENVIRONMENTS`.
         pictures: Rows of `schema.PICTURES`.
-        facts: The provenance of the data.
-        cautions: Such as leakage, and properties that an environment could not have.
-        files: Name of a drawn picture -> its hash.
+        facts: Provenance of the data.
+        cautions: Reasons such as leakage, or properties that an environment could not have.
+        files: Name of a picture -> its hash.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,33 +62,37 @@ class DataDescription(BaseModel):
     files: Mapping[str, str] = {}
 
 
-def keep(folder: RunFolder, described: DataDescription) -> None:
-    """Write it to the run folder, with the hashes of its pictures."""
-    files = {path.name: sha256(path) for path in _picture_paths(folder, described.pictures)}
-    values = described.model_copy(update={"files": files}).model_dump()
-    write_checked_json(folder.root / DESCRIBED, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
+def write_description(folder: RunFolder, description: DataDescription) -> None:
+    """Write a description to the run folder, with the hashes of its pictures."""
+    files = {path.name: sha256(path) for path in _picture_paths(folder, description.pictures)}
+    values = description.model_copy(update={"files": files}).model_dump()
+    write_checked_json(folder.root / DESCRIPTION, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
 
 
-Kind = TypeVar("Kind", bound=DataDescription)
+DescriptionT = TypeVar("DescriptionT", bound=DataDescription)
 
 
-def read_description(folder: RunFolder, kind: type[Kind]) -> Kind:
+def read_description(folder: RunFolder, kind: type[DescriptionT]) -> DescriptionT:
     """Read the description that the last finished run stored.
+
+    Args:
+        folder: The run folder.
+        kind: Class of the description.
 
     Raises:
         StoreError: There is none, or a picture was altered.
     """
-    path = folder.root / DESCRIBED
+    path = folder.root / DESCRIPTION
     if not path.is_file():
-        raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
+        raise StoreError(f"{folder.root} holds no {DESCRIPTION}: no run ended here; run the study again with its spec")
     description = kind.model_validate(migrate(read_checked_json(path), path))
     for picture in _picture_paths(folder, description.pictures):
         if picture.name in description.files and sha256(picture) != description.files[picture.name]:
-            raise StoreError(f"cannot read {picture}: {ALTERED}; {REMADE}")
+            raise StoreError(f"cannot read {picture}: {ALTERED}; {REMAKE_FILE}")
     return description
 
 
 def _picture_paths(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
-    """Paths of the pictures of these rows, without those that are missing, which the page reports."""
+    """Return the paths of the pictures of these rows that exist; the page reports missing ones."""
     names = sorted({Path(row["file"]).name for row in rows})
     return [path for name in names if (path := folder.root / "pictures" / name).is_file()]
