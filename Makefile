@@ -16,13 +16,15 @@ demo: environment
 readme: .venv/.ready-dev demo
 	$(BIN)/python tools/gallery.py --readme
 
-# With `worksteal` a worker takes tests in their order, so that a fixture of a module is made once, rarely twice.
+# Pyright has one thread, so that tests run at the same time. With `worksteal` a worker takes tests in their order, so
+# that a fixture of a module is made once, rarely twice.
 test: .venv/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
-	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+	$(BIN)/pyright & types=$$!; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15; \
+	tests=$$?; wait $$types && exit $$tests
 
 tests: test
 
