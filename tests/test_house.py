@@ -22,8 +22,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 110,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20300,
-    "lines that an import of compare loads": 14860,
+    "lines that an import of look loads": 20303,
+    "lines that an import of compare loads": 14873,
     "lines that an import of page loads": 8150,
 }
 
