@@ -377,6 +377,12 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
     for file, (at, source) in zip(files, thresholds, strict=True):
         if source == "stated":  # one that a rule gave may be an end of the scale, or beyond these scores
             file.require_possible(at)
+            if file.scale.kind == "logits" and request.scores == "auto" and 0 < at < 1:
+                raise SpecError(
+                    f"{key_text('--threshold', f'{at:g}')}: the scores of {file.name} are log-odds: write "
+                    f"{math.log(at / (1 - at)):.4g} for the probability {at:g}, or give "
+                    f"{key_text('--scores', 'logits')} if {at:g} is meant as log-odds"
+                )
     prevalence = request.true_prevalence or math.nan
     models = {
         file.name: _cases_of(file, file.on_scale(at), patient, prevalence)
