@@ -23,7 +23,7 @@ MOST: dict[str, float] = {
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
     "lines that an import of look loads": 20303,
-    "lines that an import of compare loads": 14873,
+    "lines that an import of compare loads": 14887,
     "lines that an import of page loads": 8150,
 }
 

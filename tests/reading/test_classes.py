@@ -639,7 +639,7 @@ def test_folders_of_hospitals(ask: Asking, tmp_path: Path, case: str) -> None:
 
 
 NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative",
-            "NoFinding", "nofinding", "nonCovid", "noncovid"]  # fmt: skip
+            "NoFinding", "nofinding", "nonCovid", "noncovid", "uninfected"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NEGATIVE)
