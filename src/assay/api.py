@@ -309,17 +309,22 @@ def _frames_of_scores(
     patient: str | Values,
 ) -> tuple[pd.DataFrame, Data | Values | None]:
     """Return a row per case with its class and score, and the same of another model whose scores are values."""
-    import numpy as np
     import pandas as pd
 
-    frame = pd.DataFrame({"case": range(len(y_score)), "target": np.asarray(classes), "score": np.asarray(y_score)})
-    if isinstance(groups, pd.DataFrame):
-        frame = frame.join(groups.reset_index(drop=True))
+    from assay.validate.predictions import cases_in_memory
+
+    columns: dict[str, Any] = {"y_true": classes, "y_score": y_score}
+    is_values = not (other is None or isinstance(other, str | os.PathLike | pd.DataFrame))
+    columns |= {"other": other} if is_values else {}
     if not isinstance(patient, str):
-        frame = frame.assign(patient=np.asarray(patient))
-    if other is None or isinstance(other, str | os.PathLike | pd.DataFrame):
+        columns["patient"] = patient
+    if isinstance(groups, pd.DataFrame):
+        columns |= {str(name): groups[name] for name in groups}
+    frame = cases_in_memory(**columns).rename(columns={"y_true": "target", "y_score": "score"})
+    frame.insert(0, "case", range(len(frame)))
+    if not is_values:
         return frame, other
-    return frame, frame.assign(score=np.asarray(other))
+    return frame.drop(columns="other"), frame.assign(score=frame["other"]).drop(columns="other")
 
 
 def _as_paths(sources: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:

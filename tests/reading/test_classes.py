@@ -639,7 +639,7 @@ def test_folders_of_hospitals(ask: Asking, tmp_path: Path, case: str) -> None:
 
 
 NEGATIVE = ["benign", "is_healthy", "normal", "No Finding", "no_malignancy", "gutartig", "disease_free", "HPV negative",
-            "NoFinding", "nofinding", "nonCovid", "noncovid"]  # fmt: skip
+            "NoFinding", "nofinding", "nonCovid", "noncovid", "uninfected"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NEGATIVE)
@@ -665,3 +665,45 @@ def test_a_target_called_positive(ask: Asking, tmp_path: Path, name: str) -> Non
     frame.to_csv(tmp_path / "p.csv", index=False)
     found = audited(ask, tmp_path / "p.csv", "--target", name)
     assert auroc(found) == pytest.approx(roc_auc_score(frame[name], frame["score"]), abs=1e-9)
+
+
+OPPOSING = {
+    "diagnosis": ("malignant", "benign"),
+    "class_name": ("abnormal", "normal"),
+    "benign": (0, 1),
+    "no_finding": ("no", "yes"),
+    "target.1": (1, 0),
+    "target_y": (1, 0),
+}
+"""Column -> its values where the target is 0 and 1, of which 1 is then the negative class."""
+
+
+@pytest.mark.parametrize("name", OPPOSING)
+@situation(
+    "a target of 0 and 1 whose 1 is negative by another column: `diagnosis` of benign, as in scikit-learn's breast "
+    "cancer set, `benign` of 1 or `target_y` of 0",
+    "asked which value is positive; a look says that none is chosen",
+)
+def test_a_target_whose_words_are_the_other_way_round(ask: Asking, tmp_path: Path, name: str) -> None:
+    frame = predictions()
+    frame[name] = [OPPOSING[name][code] for code in frame["target"]]
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    why = f"('{name}' is {OPPOSING[name][1]} where 'target' is 1): name it with --positive 0 or --positive 1"
+    assert why in refused(ask, tmp_path / "p.csv", "--target", "target")
+    said = ask("validate", tmp_path / "p.csv", "--target", "target", "--out", "validation")
+    assert said.code == 2
+    assert why in said.err
+    found = audited(ask, tmp_path / "p.csv", "--target", "target", "--positive", "1")
+    assert auroc(found) == pytest.approx(roc_auc_score(frame["target"], frame["score"]), abs=1e-9)
+    path = images(tmp_path / "set", frame[["target", name]][:24])
+    assert f"none is chosen: '{name}' is" in looked(ask, path, "--target", "target")
+
+
+@pytest.mark.parametrize(("name", "values"), [("diagnosis", ("benign", "malignant")), ("benign", (1, 0)),
+                                              ("sex", ("F", "M")), ("normal", ("yes", "no"))])  # fmt: skip
+@situation("a target of 0 and 1 whose other columns call 1 positive too", "1 is positive, without a question")
+def test_a_target_whose_words_agree(ask: Asking, tmp_path: Path, name: str, values: tuple[object, object]) -> None:
+    frame = predictions()
+    frame[name] = [values[code] for code in frame["target"]]
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    assert auroc(audited(ask, tmp_path / "p.csv", "--target", "target")) > 0.5

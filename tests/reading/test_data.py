@@ -668,3 +668,70 @@ def test_an_unknown_folder_is_said_in_a_look(tmp_path: Path, ask: Asking) -> Non
     answer = ask("look", tmp_path / "set", "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     assert "caution: may mean unknown: 'unknown' in 20 rows of folders" in answer.out
+
+
+def _scored() -> tuple[np.ndarray, np.ndarray]:
+    """Classes of 60 cases and their scores."""
+    classes = np.arange(60) % 2
+    return classes, np.random.default_rng(0).normal(classes, 1)
+
+
+def _auroc(tables: dict[str, pd.DataFrame]) -> float:
+    return float(tables["performance"].set_index("measure")["value"]["auroc"])
+
+
+@situation(
+    "two series of pandas with the same index in another order, for `assay.validate`",
+    "refused: by position they would be of other cases",
+)
+def test_series_in_another_order(tmp_path: Path) -> None:
+    classes, scores = (pd.Series(values) for values in _scored())
+    mixed = scores.sample(frac=1, random_state=0)
+    with pytest.raises(AssayError, match="y_score names the same rows as y_true in another order"):
+        assay.validate(classes, mixed, out=tmp_path / "v")
+    with pytest.raises(AssayError, match="patient names the same rows as y_true in another order"):
+        assay.validate(classes, scores, patient=mixed, out=tmp_path / "v")
+    found = assay.validate(classes, mixed.reindex(classes.index), out=tmp_path / "v")
+    assert _auroc(found) == pytest.approx(roc_auc_score(classes, scores), abs=1e-12)
+    found = assay.validate(classes, scores.set_axis([f"x{at}" for at in range(60)]), out=tmp_path / "w")
+    assert _auroc(found) == pytest.approx(roc_auc_score(classes, scores), abs=1e-12)
+
+
+@situation(
+    "masked arrays of NumPy, for `assay.validate`", "masked scores are missing: their cases are rejected, and counted"
+)
+def test_masked_scores(tmp_path: Path) -> None:
+    classes, scores = _scored()
+    hidden = np.arange(60) >= 50
+    found = assay.validate(
+        classes, np.ma.array(np.where(hidden, 9 * (1 - classes), scores), mask=hidden), out=tmp_path / "v"
+    )
+    assert _auroc(found) == pytest.approx(roc_auc_score(classes[~hidden], scores[~hidden]), abs=1e-12)
+    with pytest.raises(AssayError, match="'target' is missing in 10 of 60 rows"):
+        assay.validate(np.ma.array(classes, mask=hidden), scores, out=tmp_path / "v")
+
+
+@situation(
+    "the two columns of predict_proba, one-hot classes or arrays of other lengths, for `assay.validate`",
+    "refused, with the column to give; an array of one column, and bfloat16, are read",
+)
+def test_arrays_of_another_shape(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    classes, scores = _scored()
+    with pytest.raises(AssayError, match=r"y_score has the shape \[60, 2\].*y_score\[:, 1\]"):
+        assay.validate(classes, np.stack([-scores, scores], axis=1), out=tmp_path / "v")
+    with pytest.raises(AssayError, match=r"y_true has the shape \[60, 2\]"):
+        assay.validate(np.eye(2)[classes], scores, out=tmp_path / "v")
+    with pytest.raises(AssayError, match="y_score has 59 values, and y_true 60"):
+        assay.validate(classes, scores[:-1], out=tmp_path / "v")
+    rounded = torch.tensor(scores).bfloat16()
+    found = assay.validate(classes[:, None], rounded, out=tmp_path / "v")
+    assert _auroc(found) == pytest.approx(roc_auc_score(classes, rounded.float().numpy()), abs=1e-12)
+
+
+@situation("a data frame with two columns of one name", "refused with the name, as a file is")
+def test_a_frame_with_a_name_twice(tmp_path: Path) -> None:
+    classes, scores = _scored()
+    frame = pd.DataFrame({"target": classes, "score": scores})
+    with pytest.raises(AssayError, match="names column 'score' twice"):
+        assay.validate(pd.concat([frame, -frame["score"]], axis=1), out=tmp_path / "v")

@@ -783,3 +783,57 @@ def test_no_numbers(ask: Asking, tmp_path: Path, kind: str) -> None:
     said = ask("look", image_set(tmp_path / "set", [buffer.getvalue()] * 4, ".npy")).err
     why = {"complex": "complex numbers", "pickle": "Python objects", "dates": "type datetime64"}
     assert why[kind.partition(" ")[0]] in said
+
+
+@pytest.mark.parametrize("options", [{"planarconfig": "contig"}, {"planarconfig": "separate"}])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@situation(
+    "a gray TIFF of several channels, as of a microscope, of 8 or 16 bit",
+    "refused, with the number of channels: the first is not taken alone",
+)
+def test_gray_channels(ask: Asking, tmp_path: Path, dtype: Any, options: dict[str, str]) -> None:
+    planes = [np.stack([smooth(at + step, 255, dtype) for step in range(3)]) for at in range(N)]
+    planes = [np.moveaxis(each, 0, -1) if options["planarconfig"] == "contig" else each for each in planes]
+    table = image_set(tmp_path / "set", [tiff(each, photometric="minisblack", **options) for each in planes], ".tif")
+    said = ask("look", table)
+    assert said.code == 2
+    assert "it holds 3 channels, and does not say that they are red, green and blue" in said.err
+
+
+@situation("a stack of ImageJ whose frames have no pages of their own", "refused, with the number of frames")
+def test_stack_of_imagej(ask: Asking, tmp_path: Path) -> None:
+    stacks = [np.stack([smooth(at + step, 255, np.uint8) for step in range(3)]) for at in range(N)]
+    files = [tiff(each, imagej=True, truncate=True) for each in stacks]
+    with tifffile.TiffFile(io.BytesIO(files[0])) as file:
+        assert (len(file.pages), file.series[0].shape[0]) == (1, 3)
+    said = ask("look", image_set(tmp_path / "set", files, ".tif"))
+    assert said.code == 2
+    assert "it holds 3 frames" in said.err
+
+
+def _npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
+@situation(
+    "NumPy arrays of four channels, as of four MR sequences",
+    "refused, unless the fourth is an opaque alpha, which is left out",
+)
+def test_four_channels(ask: Asking, tmp_path: Path) -> None:
+    four = [np.stack([smooth(at + step, 255, np.uint8) for step in range(4)], axis=-1) for at in range(N)]
+    for name, arrays in {"last": four, "first": [np.moveaxis(each, -1, 0) for each in four]}.items():
+        said = ask("look", image_set(tmp_path / name, [_npy(each) for each in arrays], ".npy"))
+        assert said.code == 2
+        assert "it has 4 channels, of which the last is no opaque alpha" in said.err
+    for each in four:
+        each[..., 3] = 255
+    agrees([_npy(each) for each in four], tmp_path / "alpha", [each[..., :3] / 255 for each in four], ".npy")
+
+
+@situation("NumPy arrays of 16 bit in big-endian order", "read like those in the usual order")
+def test_big_endian_arrays(tmp_path: Path) -> None:
+    usual = shown(image_set(tmp_path / "usual", [_npy(one) for one in CT], ".npy"))
+    other = shown(image_set(tmp_path / "other", [_npy(one.astype(">u2")) for one in CT], ".npy"))
+    np.testing.assert_array_equal(other, usual)

@@ -448,6 +448,39 @@ def test_wrong_runs(ask: Asking, tmp_path: Path) -> None:
     refused(ask, table, "'1.png'", "'3.png'", "end at pixel", "before pixel 1", mask_format="kaggle-rle")
 
 
+@situation(
+    "run lengths whose starts count from the end of the run before, as of SIIM's pneumothorax, or are not in order",
+    "refused by row",
+)
+def test_relative_runs(ask: Asking, tmp_path: Path) -> None:
+    files = [encoded(pictured(truth(at), at), "PNG") for at in range(N)]
+    absolute = [[*map(int, column(truth(at), "F").split())] for at in range(N)]
+    cells: list[str] = []
+    for runs in absolute:
+        ends = [0, *(start + length for start, length in zip(runs[::2], runs[1::2], strict=False))]
+        starts = (start - end for start, end in zip(runs[::2], ends, strict=False))
+        relative = [f"{start} {length}" for start, length in zip(starts, runs[1::2], strict=False)]
+        cells.append(" ".join(relative) or "-1")
+    table = image_set(tmp_path / "set", files, ".png", mask=cells)
+    refused(ask, table, "'1.png'", "'3.png'", "from the end of the run before", mask_format="kaggle-rle")
+
+
+@pytest.mark.parametrize(
+    ("scale", "said"), [(1 / SIDE, "within the first pixel"), (100 / SIDE, "far beyond the image")]
+)
+@situation(
+    "polygons of COCO in shares of the image, or beyond it, as in percent or with y before x",
+    "refused: COCO counts in pixels",
+)
+def test_polygons_in_other_units(ask: Asking, tmp_path: Path, scale: float, said: str) -> None:
+    path = coco(tmp_path / "set", {}) / "annotations.json"
+    content = json.loads(path.read_text())
+    for entry in content["annotations"]:
+        entry["segmentation"] = [[value * scale for value in points] for points in entry["segmentation"]]
+    path.write_text(json.dumps(content))
+    refused(ask, path, said, "give x and y in px of this image", **OF_COCO)
+
+
 @situation("several kinds of lesion in a JPEG", "refused: compression smears their numbers")
 def test_jpeg_of_kinds(ask: Asking, tmp_path: Path) -> None:
     files = [encoded(truth(at, 3), "JPEG") for at in range(N)]

@@ -1174,3 +1174,38 @@ def test_columns_that_were_not_tested_are_named(ask: Asking) -> None:
     assert "columns not tested: sex; to test them: --columns sex\n" in ask("audit", "scores.csv", "--out", "a").out
     assert "Columns not tested: sex" in Path("a", "report.html").read_text()
     assert "not tested: sex" not in ask("audit", "scores.csv", "--columns", "sex", "--out", "b").out
+
+
+@situation(
+    "`--threshold 0.5` for validated log-odds",
+    "asked: the log-odds of that probability are named; with `--scores logits` it is one of them",
+)
+def test_a_threshold_between_0_and_1_for_log_odds(ask: Asking, tmp_path: Path) -> None:
+    pd.DataFrame({"target": TARGET, "score": TRUTH}).to_csv(tmp_path / "p.csv", index=False)
+    refused = ask("validate", tmp_path / "p.csv", "--threshold", "0.9", "--out", "v")
+    assert refused.code == 2
+    assert "write 2.197 for the probability 0.9, or give --scores logits if 0.9 is meant as log-odds" in refused.err
+    for options in (("2.197",), ("0.9", "--scores", "logits")):
+        answer = ask("validate", tmp_path / "p.csv", "--threshold", *options, "--out", "v", "--json")
+        assert answer.code == 0, answer.err
+        rows = {row["measure"]: row["value"] for row in json.loads(answer.out)["performance"]}
+        assert rows["sensitivity"] == pytest.approx((TRUTH[TARGET == 1] >= float(options[0])).mean(), abs=1e-9)
+
+
+@situation(
+    "a recipe of `assay compare` with the probabilities of some seeds and the log-odds of others",
+    "refused, with the seed: as log-odds, all probabilities would be called positive",
+)
+def test_seeds_of_two_scales(ask: Asking, tmp_path: Path) -> None:
+    rows = [
+        {"image": at, "model": model, "seed": seed, "target": TARGET[at], "score": TRUTH[at] + 0.1 * seed}
+        for model in "ab" for seed in range(3) for at in range(COUNT)
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows)
+    odd = (frame["model"] == "b") & (frame["seed"] == 1)
+    frame.loc[odd, "score"] = 1 / (1 + np.exp(-frame.loc[odd, "score"]))
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    answer = ask("compare", tmp_path / "p.csv", "--by", "model")
+    assert answer.code == 2
+    assert "the scores of 'b' with seed 1 are from" in answer.err
+    assert "those of its other seeds are log-odds" in answer.err

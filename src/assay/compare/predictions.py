@@ -30,6 +30,8 @@ from assay.stats.scores import Scale, scale_of
 _OF_PROBABILITIES = frozenset({"brier", "log-loss", "calibration-error"})
 """Measures that no other scores have."""
 _MOST_NAMED = 5
+_SPREAD = 0.5
+"""Scores of a seed within 0 and 1 that differ by more are probabilities: log-odds would be below 0, too."""
 _MOST_DIGITS = 19
 """Digits of a number that a table cannot hold."""
 
@@ -87,7 +89,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     patient = _same(image, _encode_values(names)[1], image_names, "patients")
     seed_names, seed = _encode_values(cells(columns.seed, key_text("--seed"), ["0"] * len(table), Code.NO_SEED_COLUMN))
     folds = _encode_values(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
-    scales = _rescale(score, group, group_names, columns, notes)
+    scales = _rescale(score, (group, seed), (group_names, seed_names), columns, notes)
     at = group, seed, image
     counted = _count_predictions(at, (group_names, seed_names, image_names), table, columns)
     compared, left_out = _answered_by_all(counted > 0, (group_names, seed_names), columns.unmatched)
@@ -142,13 +144,37 @@ def _read_columns(columns: CompareRequest) -> tuple[ScoredRows, CompareRequest, 
 
 
 def _rescale(
-    score: np.ndarray, group: np.ndarray, names: Sequence[str], columns: CompareRequest, notes: list[Reason]
+    score: np.ndarray,
+    at: tuple[np.ndarray, np.ndarray],
+    names: tuple[Sequence[str], Sequence[str]],
+    columns: CompareRequest,
+    notes: list[Reason],
 ) -> dict[str, Scale]:
-    """Replace scores by log-odds, and return what those of each recipe were; recipes with one answer are noted."""
+    """Replace scores by log-odds, and return what those of each recipe were; recipes with one answer are noted.
+
+    Args:
+        score: The scores.
+        at: Recipe and seed of each score.
+        names: Names of the recipes and seeds.
+        columns: The request.
+        notes: Gets the notes.
+
+    Raises:
+        SpecError: The scores of a seed seem to be probabilities, and those of another log-odds.
+    """
     scales = dict[str, Scale]()
-    for g, name in enumerate(names):
+    (group, seed), (recipes, seeds) = at, names
+    for g, name in enumerate(recipes):
         of_group = group == g
         scale = scale_of(score[of_group], columns.scores, columns.threshold, f"the scores of '{name}'", columns.score)
+        for s in np.unique(seed[of_group]).tolist() if scale.kind == "logits" and columns.scores == "auto" else ():
+            of_seed = score[of_group & (seed == s)]
+            if of_seed.min() >= 0 and of_seed.max() <= 1 and np.ptp(of_seed) > _SPREAD:
+                raise SpecError(
+                    f"the scores of '{name}' with seed {seeds[s]} are from {of_seed.min():.3g} to {of_seed.max():.3g}, "
+                    "as probabilities, and those of its other seeds are log-odds: write all in one way, or give "
+                    f"{key_text('--scores', 'logits')} if all are log-odds"
+                )
         if scale.kind == "other" and columns.measure in _OF_PROBABILITIES:
             raise SpecError(
                 f"{key_text('--measure', columns.measure)} needs probabilities, and the scores of '{name}', from "

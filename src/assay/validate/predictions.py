@@ -19,7 +19,7 @@ from assay.core.files import at_home, is_file, no_file, typed_path
 from assay.core.request import names
 from assay.core.types import FactorTable
 from assay.data.files.classes import two_classes
-from assay.data.files.in_memory import kept_table
+from assay.data.files.in_memory import array_of, kept_table
 from assay.data.files.joins import match, require_matched, same_id
 from assay.data.files.kinds import factor_of
 from assay.data.files.restated import columns_left_out, restated
@@ -98,6 +98,38 @@ class ScoreFile:
         ids = [name for name in table.header if called_unit(name) or called_patient(name)]
         names = dict.fromkeys((roles["image"], roles["patient"], *ids))
         return [name for name in names if name in table.header and table.frame[name].is_unique]
+
+
+def cases_in_memory(**columns: Any) -> pd.DataFrame:
+    """Return a table of columns that are arrays, tensors or sequences of the same rows in the same order.
+
+    Values that an array masks are missing.
+
+    Raises:
+        DataError: One has another length, or several values in a row; or the indices of two series of pandas name the
+            same rows in another order.
+    """
+    table = pd.DataFrame()
+    first, index = next(iter(columns)), None
+    for name, given in columns.items():
+        values = array_of(given)
+        values = np.array(list(given), dtype=object) if values is None else values
+        if values.ndim > 1 and values.size == len(values):
+            values = values.reshape(-1)
+        if values.ndim != 1:
+            scores = f", such as {name}[:, 1]" if values.ndim == 2 else ""
+            raise DataError(f"{name} has the shape {[*values.shape]}: give one value for each case{scores}")
+        if len(table.columns) and len(values) != len(table):
+            raise DataError(f"{name} has {len(values):,} values, and {first} {len(table):,}: give one for each case")
+        table[name] = values
+        if isinstance(given, pd.Series):
+            if index is not None and not given.index.equals(index) and set(given.index) == set(index):
+                raise DataError(
+                    f"{name} names the same rows as {first} in another order: give both in one order, such as "
+                    f"{name}.reindex({first}.index), or as arrays if their order is the same"
+                )
+            index = given.index if index is None else index
+    return table
 
 
 def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> ScoreFile:
@@ -334,6 +366,12 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
     for file, (at, source) in zip(files, thresholds, strict=True):
         if source == "stated":  # one that a rule gave may be an end of the scale, or beyond these scores
             file.require_possible(at)
+            if file.scale.kind == "logits" and request.scores == "auto" and 0 < at < 1:
+                raise SpecError(
+                    f"{key_text('--threshold', f'{at:g}')}: the scores of {file.name} are log-odds: write "
+                    f"{math.log(at / (1 - at)):.4g} for the probability {at:g}, or give "
+                    f"{key_text('--scores', 'logits')} if {at:g} is meant as log-odds"
+                )
     prevalence = request.true_prevalence or math.nan
     models = {
         file.name: _cases_of(file, file.on_scale(at), patient, prevalence)

@@ -41,6 +41,11 @@ def test_boxes_lie_where_the_image_does_and_kinds_may_overlap(tmp_path: Path) ->
     assert not planes[2].any()
 
 
+def test_boxes_in_shares_of_the_image_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AssayError, match="are between 0 and 1, as shares of width and height are: give px"):
+        load(tmp_path, [["0.png", "disc", 0.1, 0, 0.4, 0.3], ["1.png", "disc", 0.2, 0.2, 0.9, 1]])
+
+
 def test_only_the_kinds_that_are_named_are_lesions_and_their_content_is_told(tmp_path: Path) -> None:
     boxes: list[list[object]] = [["0.png", "disc", 4, 0, 12, 8], ["1.png", "bleeding", 0, 0, 4, 4]]
     every, some = (load(tmp_path, boxes, kinds=kinds) for kinds in ([], ["bleeding"]))

@@ -69,6 +69,18 @@ def positive_words(classes: Sequence[str]) -> str:
     return f"{classes[1]}, against {classes[0]}"
 
 
+def answers(name: str, classes: Sequence[str]) -> tuple[str, str] | None:
+    """Return two answers such as 0 and 1 or no and yes, that of the positive class last; None of other classes.
+
+    In a column that is named like the negative class, as `benign`, that is no.
+    """
+    folded = {_without_decimals(fold(value)): value for value in classes}
+    no, yes = (next((value for word, value in folded.items() if word in words), "") for words in (_NO, _YES))
+    if len(folded) != 2 or not (no and yes):
+        return None
+    return (yes, no) if called_negative(name) else (no, yes)
+
+
 def in_order(classes: Sequence[str]) -> tuple[str, str] | None:
     """Return two classes, the positive one last, by the written list of words; None where it does not decide."""
     for negative, positive in (classes, classes[::-1]):
@@ -181,7 +193,7 @@ def target_column(
         if usual is not None and np.array_equal(chosen.codes, usual.codes):
             chosen = usual
         return replace(chosen, question=question)
-    if usual is not None and len(values) == 2 and _called_negative(name):
+    if usual is not None and len(values) == 2 and called_negative(name):
         question = which_is_positive(name, values, place, option)
         return replace(usual, positive=f"none is chosen: {name} may be the negative class", question=question)
     if usual is not None:
@@ -209,7 +221,7 @@ def target_column(
 _NEGATED = re.compile(r"((without|not|non|no)[ _-]|nofinding|non(?!e)[a-z])")
 
 
-def _called_negative(name: str) -> bool:
+def called_negative(name: str) -> bool:
     """Return whether a column is named like a negative class, such as `benign`, `no_finding` and `disease_free`."""
     negative = any(fold(word) in NEGATIVES or word == "free" for word in words_of(name))
     return negative != bool(_NEGATED.match(separate_words(name)))
@@ -244,12 +256,23 @@ def two_classes(name: str, positive: str, cells: Sequence[str]) -> Target:
     return target
 
 
-def which_is_positive(name: str, classes: Sequence[str], place: str, option: str = "data.positive") -> str:
-    """Return the question which of two classes is positive. Both answers stand there: none is likelier."""
+def which_is_positive(
+    name: str, classes: Sequence[str], place: str, option: str = "data.positive", why: str = ""
+) -> str:
+    """Return the question which of two classes is positive. Both answers stand there: none is likelier.
+
+    Args:
+        name: Name of the column; may be empty.
+        classes: Both classes.
+        place: Where the column is named.
+        option: What names the positive class.
+        why: What speaks against the usual answer.
+    """
     names = [shlex.quote(shorten(class_name)) for class_name in classes]
+    both, doubt = " and ".join(map(shorten, classes)), f" ({why})" if why else ""
     return (
-        f"{place}: the classes{_quote(name, ' of')} are {' and '.join(map(shorten, classes))}, and neither is surely "
-        f"the positive one: name it with {' or '.join(key_text(option, class_name) for class_name in names)}"
+        f"{place}: the classes{_quote(name, ' of')} are {both}, and neither is surely the positive one{doubt}: name it "
+        f"with {' or '.join(key_text(option, class_name) for class_name in names)}"
     )
 
 

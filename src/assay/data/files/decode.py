@@ -230,7 +230,7 @@ def _list_values(values: list[int]) -> str:
 #
 # `data.files.fitting` fits an image and its mask into a square.
 
-IMAGE_VERSION = 5
+IMAGE_VERSION = 6
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256
@@ -625,7 +625,7 @@ def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
 
 # Content hash and header of files are kept by (path, size, time of change), so that planning is quick.
 
-NOTES_VERSION = 3
+NOTES_VERSION = 4
 """Rises when the same file yields another fact."""
 LOOKING = "looking at image files"
 _SETTLED = 2.0  # seconds: a file changed this lately may change again within one tick of the clock

@@ -349,6 +349,10 @@ def _target(spec: DataSpec, table: TextTable, names: Sequence[str], problems: li
     chosen_by = spec.where.get(spec.target, ())
     named = cast("Sequence[object]", chosen_by if isinstance(chosen_by, list | tuple) else [chosen_by])
     target = _target_by_levels(spec, cells) or target_column(spec.target, spec.positive, cells, named=named)
+    if not spec.positive:
+        from assay.data.files.polarity import with_doubt
+
+        target = with_doubt(target, table, spec.target, key_text("data.target"))
     if len({*target.codes.tolist()} - {-1}) < 2 and len(table):
         require_whole(table)
         labels = ", ".join(f"only '{cell}'" for cell in sorted({*cells}) if not absent(cell)) or "none"

@@ -502,6 +502,8 @@ _BOUNDED = (1, 2, 3, 4, 5, 32773, 34926, 50000)
 """TIFF compressions that tifffile unpacks no further than the header says: none, fax, LZW, PackBits, Zstandard."""
 _GRAY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
 _CHANNELS = 4
+_ALPHA = (1, 2)
+"""Kinds of extra samples that are alpha."""
 # EXIF orientation -> swap axes, then flip rows, then flip columns
 _TURNS = {
     2: (False, False, True),
@@ -525,6 +527,10 @@ def tiff_header(data: bytes) -> Header:
             frames += not getattr(other, "is_reduced", False)
         page = file.pages.first
         frames *= int(page.imagedepth)
+        if file.is_imagej:  # a stack whose frames follow the first one without pages of their own
+            frames = max(frames, int((file.imagej_metadata or {}).get("images", 1)))
+        if page.photometric in _GRAY:
+            _check_channels(page)
         width, height = int(page.imagewidth), int(page.imagelength)
         if page.is_tiled:
             _check_tiles(page)
@@ -534,6 +540,14 @@ def tiff_header(data: bytes) -> Header:
         if deep:
             check_tiff(page, _bits(page))
         return Header(width, height, deep, frames, _tiff_orientation(page))
+
+
+def _check_channels(page: Any) -> None:
+    """Raise Unreadable for a gray TIFF of several channels, of which each would be an image; alpha is none."""
+    channels = int(page.samplesperpixel) - sum(int(kind) in _ALPHA for kind in page.extrasamples)
+    if channels > 1:
+        what = f"it holds {channels} channels, and does not say that they are red, green and blue"
+        raise Unreadable(what, "save the channel that is meant, or export it as RGB")
 
 
 def tiff_pixels(data: bytes, mask: bool) -> DecodedImage:

@@ -15,7 +15,7 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 
-from assay.core.errors import SpecError
+from assay.core.errors import DataError, SpecError
 from assay.core.files import (
     IN_MEMORY,
     cache_folder,
@@ -140,6 +140,9 @@ def _store(table: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
 def _rows(table: Any, place: str) -> Iterator[dict[str, Any]]:
     """Yield a mapping for each row; of a dataset one is in memory at a time."""
     if isinstance(table, pd.DataFrame):
+        header = [*map(str, table.columns)]
+        if repeated := next((name for name in header if header.count(name) > 1), ""):
+            raise DataError(f"{place} names column '{repeated[:60]}' twice; rename one of them")
         return ({str(name): cell for name, cell in row.items()} for row in table.to_dict("records"))
     classes = getattr(table, "classes", None)
     names = list(cast("list[object]", classes)) if isinstance(classes, list | tuple) else []
@@ -197,21 +200,26 @@ def _text(cell: Any) -> str:
     """Return a cell of the table; empty for no value, for several, and for an object without a text of its own."""
     if isinstance(cell, str | os.PathLike):
         return os.fspath(cast("os.PathLike[str] | str", cell))
-    values = _array(cell)
+    values = array_of(cell)
     value: Any = cell if values is None else values.item() if values.size == 1 else None
     return "" if hasattr(value, "__iter__") or type(value).__repr__ is object.__repr__ or pd.isna(value) else str(value)
 
 
-def _array(cell: Any) -> np.ndarray | None:
+def array_of(cell: Any) -> np.ndarray | None:
     """Return an array, a tensor or an image of Pillow as an array; None for another value."""
     if hasattr(cell, "detach"):  # a tensor, without the import of PyTorch
-        return cell.detach().cpu().numpy()
+        tensor = cell.detach().cpu()
+        return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+    if isinstance(cell, np.ma.MaskedArray):
+        values = np.array(cast("Any", cell).data, dtype=object)
+        values[np.ma.getmaskarray(cast("Any", cell))] = None
+        return values
     is_array = hasattr(cell, "__array__") or hasattr(cell, "__array_interface__")
     return np.asarray(cell) if is_array else None
 
 
 def _pixels(cell: Any, mask: bool = False) -> np.ndarray | None:
-    values = _array(cell)
+    values = array_of(cell)
     if values is not None and hasattr(cell, "getbands"):  # an image of Pillow, whose import a table alone does not need
         from assay.data.files.readers import DEEP, raster_values
 

@@ -59,7 +59,7 @@ _COUNTS = "whole numbers without a repetition"
 _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
     "unspecified", "missing", "no data", "undefined", "--", "---", ".", "*", "k.a.", "k. a.", "keine angabe",
-    "unbekannt", "unlabeled", "not assessable", "nicht beurteilbar",
+    "unbekannt", "unlabeled", "n.d.", "n. d.", "not determined", "not assessable", "nicht beurteilbar",
 })  # fmt: skip
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, 9.0, 99.0, 999.0, 9999.0)
 """Words and numbers that usually mean that a value is not known."""

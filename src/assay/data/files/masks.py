@@ -267,6 +267,10 @@ def read_boxes(folder: Path, spec: BoxesSpec, images: Sequence[str]) -> Boxes:
     refuse(spec.table, problems)
     if not any(boxes_of.values()):
         raise DataError(f"data.boxes: no box of {spec.table} is of an image of the table; name images as it does")
+    if max(max(box[1:]) for boxes in boxes_of.values() for box in boxes) <= 1:
+        raise DataError(
+            f"data.boxes: all edges in {spec.table} are between 0 and 1, as shares of width and height are: give px"
+        )
     of_image = tuple(np.array(boxes_of[name], dtype=np.float64).reshape(-1, 5) for name in images)
     return Boxes(kinds, of_image, (*matched.strays(f"images of {spec.table}", "image"), *matched.ignoring()))
 

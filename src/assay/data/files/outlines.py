@@ -82,7 +82,11 @@ def _numbers(cell: str) -> Int[np.ndarray, "n 2"]:
         raise Unreadable(f"{shown(cell)} is not a run length", _KAGGLE) from None
     if len(values) % 2:
         raise Unreadable(f"it has {len(values)} numbers, an odd one without a length", _KAGGLE)
-    return values.reshape(-1, 2)
+    pairs = values.reshape(-1, 2)
+    if (pairs[1:, 0] < pairs[:-1].sum(axis=1)).any():
+        what = "its runs are not in order, or overlap: are their starts counted from the end of the run before (SIIM)?"
+        raise Unreadable(what, "write each start as counted from the image's first pixel, in order")
+    return pairs
 
 
 def _kaggle(pairs: Int[np.ndarray, "n 2"], down: bool, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
@@ -152,6 +156,9 @@ def _decompress(text: str) -> list[int]:
 FILE_NAME = "file_name"
 _FARTHEST = 1e9
 """Largest coordinate of a polygon, in pixels."""
+_BEYOND = 0.1
+"""Share of a side by which the points of a polygon may lie beyond the image, as a hand draws them."""
+_PIXELS = "give x and y in px of this image, in this order"
 _POLYGON = "give `segmentation` as polygons [[x, y, x, y, ...]] or run lengths"
 
 
@@ -339,14 +346,14 @@ def _lesion_patch(segmentation: Any, height: int, width: int) -> LesionPatch:
         return LesionPatch(coco_runs(cast("Mapping[str, Any]", segmentation), height, width))
     polygons = cast("Sequence[Any]", segmentation if isinstance(segmentation, list) else [segmentation])
     if len(polygons) == 1:
-        return filled(_corners(polygons[0]), height, width)
+        return filled(_corners(polygons[0], height, width), height, width)
     mask = np.zeros((height, width), dtype=np.bool_)
-    for patch in (filled(_corners(polygon), height, width) for polygon in polygons):
+    for patch in (filled(_corners(polygon, height, width), height, width) for polygon in polygons):
         mask[patch.place] |= patch.lesion
     return LesionPatch(mask)
 
 
-def _corners(polygon: Any) -> Float[np.ndarray, "k 2"]:
+def _corners(polygon: Any, height: int, width: int) -> Float[np.ndarray, "k 2"]:
     try:
         points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
     except (TypeError, ValueError, OverflowError):
@@ -355,6 +362,12 @@ def _corners(polygon: Any) -> Float[np.ndarray, "k 2"]:
         raise Unreadable(f"a polygon of it has {len(points)} points", "an outline needs three or more")
     if not (np.abs(points) <= _FARTHEST).all():
         raise Unreadable("a polygon of it has a point that is no place in an image", _POLYGON)
+    if points.min() >= 0 and points.max() <= 1:
+        raise Unreadable("a polygon of it lies in the first pixel, as shares of width and height do", _PIXELS)
+    size = np.array([width, height])
+    if (np.abs(points - size / 2) > size * (0.5 + _BEYOND) + 2).any():
+        what = f"a polygon of it reaches far beyond the image, which has {width} x {height} px"
+        raise Unreadable(what, _PIXELS)
     return points
 
 

@@ -26,7 +26,7 @@ _CLASSES = frozenset({
     "stroke", "polyp", "ulcer", "colitis", "esophagitis", "cyst", "stone", "dcis", "luad", "lusc",
 })  # fmt: skip
 """Words of the names of classes: usual words, diagnoses and their abbreviations in public sets."""
-_OF_CLASSES = frozenset({*TARGETS, *NEGATIVES}) | {
+OF_CLASSES = frozenset({*TARGETS, *NEGATIVES}) | {
     "id",
     "code",
     "name",
@@ -46,7 +46,7 @@ _OF_CLASSES = frozenset({*TARGETS, *NEGATIVES}) | {
 """Words of the names of columns of classes. One with another word, as `diagnosis_type` or `label_source`, is a cue."""
 _IN_NAMES = (
     _CLASSES
-    | _OF_CLASSES
+    | OF_CLASSES
     | {
         "no",
         "non",
@@ -81,14 +81,14 @@ def restated(read: TextTable, target: str) -> Mapping[str, str]:
     says = dict.fromkeys(_other_classes(read, codes, target), f"one-hot, says what {target} says")
     for used in ({target}, {target, *says}):
         for group in class_columns(read.header, {name: codes[name] for name in codes if name not in used}):
-            pairs = _pairs(read, class_cells(group, codes), target)
+            pairs = pairs_of_classes(read, class_cells(group, codes), target)
             if (how := _how(pairs, target)) and _are_classes(group, pairs):
                 says |= dict.fromkeys((name for name in group if name not in says), f"one-hot, {how}")
     for name in read.header:
-        words = _bare_words(name)
-        is_named = name not in (target, *says) and words & {*TARGETS} and words <= _OF_CLASSES
+        words = bare_words(name)
+        is_named = name not in (target, *says) and words & {*TARGETS} and words <= OF_CLASSES
         if is_named and read.frame[name].nunique() <= min(_MOST, len(read) / 2):
-            how = _how(_pairs(read, read.column(name, "data"), target), target)
+            how = _how(pairs_of_classes(read, read.column(name, "data"), target), target)
             says |= {name: how} if how else {}
     return says
 
@@ -101,7 +101,7 @@ def columns_left_out(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{', '.join(names)} ({why})" for why, names in columns.items())
 
 
-def _pairs(read: TextTable, classes: Sequence[str], target: str) -> set[tuple[str, str]]:
+def pairs_of_classes(read: TextTable, classes: Sequence[str], target: str) -> set[tuple[str, str]]:
     """Return which classes of a column are in a row with which of the target, in the spellings that stand for them.
 
     There are none where most rows with a class of the target have none of the column.
@@ -150,21 +150,21 @@ def _are_classes(group: Sequence[str], pairs: Collection[tuple[str, str]] = ()) 
         group: The columns.
         pairs: Which of them are in a row with which class of the target.
     """
-    words = [_bare_words(name) for name in group]
+    words = [bare_words(name) for name in group]
     classes = sum(bool(each & _CLASSES) and each <= _IN_NAMES for each in words)
     others = sum(not each <= _IN_NAMES for each in words)
     stem = _shared_words(group)
     repeated = bool(pairs) and all(fold(name) == fold(label) for name, label in pairs)
-    return repeated or classes >= max(3 * others, 1) or bool(stem & {*TARGETS} and stem <= _OF_CLASSES)
+    return repeated or classes >= max(3 * others, 1) or bool(stem & {*TARGETS} and stem <= OF_CLASSES)
 
 
 def _shared_words(group: Sequence[str]) -> set[str]:
     """Return the words that the names of all columns share."""
-    words = [_bare_words(name) for name in group]
+    words = [bare_words(name) for name in group]
     return {word for word in words[0] if word and all(word in each for each in words)}
 
 
-def _bare_words(name: str) -> set[str]:
+def bare_words(name: str) -> set[str]:
     """Return the words of a column's name, without digits at their end, in the singular where it is a word of targets.
 
     A single letter keeps its digits: `y1` and `y2` are coordinates.

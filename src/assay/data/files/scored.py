@@ -176,7 +176,13 @@ def read_scored_rows(
     """
     table, score, left_out = usable(table, roles, skip)
     cells = table.column(roles["target"], key_text("--target"))
-    return ScoredRows(table, roles, two_classes(roles["target"], positive, cells), score, left_out)
+    target = two_classes(roles["target"], positive, cells)
+    if not positive:
+        from assay.data.files.polarity import with_doubt  # here: it loads for tables alone
+
+        if question := with_doubt(target, table, roles["target"], "target", "--positive").question:
+            raise SpecError(question)
+    return ScoredRows(table, roles, target, score, left_out)
 
 
 def usable(

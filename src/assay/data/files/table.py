@@ -284,7 +284,7 @@ def years(cell: str) -> float | None:
 
 NEGATIVES = frozenset({
     "negative", "normal", "benign", "healthy", "absent", "control", "controls", "none", "unaffected",
-    "no finding", "no findings", "other", "others", "rest", "well",
+    "no finding", "no findings", "uninfected", "unremarkable", "other", "others", "rest", "well",
 })  # fmt: skip
 """Names of negative classes, as is lesion-free. Any other word is then the positive class: abnormal, malignant,
 diseased, present, case, or the name of a disease."""
