@@ -212,3 +212,21 @@ def test_recipes_of_the_same_scores_are_named() -> None:
     (note,) = assay.compare(same, by="loss").notes
     assert "same-predictions" in str(note)
     assert "again" in str(note)
+
+
+def test_brier_score_and_calibration_error_take_probabilities_of_0_and_1_as_they_are() -> None:
+    rng = np.random.default_rng(0)
+    target = np.arange(60) % 2
+    rows, values = [], {}
+    for loss in "ab":
+        p = np.clip(np.round(0.5 + 0.3 * (2 * target - 1) + 0.3 * rng.normal(size=(3, 60)), 1), 0, 1)
+        values[loss] = float(((p - target) ** 2).mean())
+        rows += [
+            {"image": i, "target": target[i], "loss": loss, "seed": s, "score": p[s, i]}
+            for s in range(3)
+            for i in range(60)
+        ]
+    found = assay.compare(rows, "loss", measure="brier")
+    assert {row["recipe"]: row["value"] for row in found.estimates} == pytest.approx(values)
+    assert "exactly" not in found.facts["scores"]
+    assert "exactly 0 set to 0.05" in assay.compare(rows, "loss", measure="log-loss").facts["scores"]

@@ -281,3 +281,23 @@ def test_thresholds_are_each_seeds_own() -> None:
 def test_wrong_panels_say_what_was_expected(change: dict[str, np.ndarray], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         replace(panel(0), **change)
+
+
+def test_lists_and_series_are_taken_as_arrays_and_other_codes_of_classes_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    scores, target, patient = rng.normal(size=(3, 8, 1)), np.arange(8) % 2, np.arange(8) // 2
+    expected = estimate_panel(SeedPredictions(scores, target, patient), "auroc")
+    series = pd.Series(target, index=range(8)[::-1]), pd.Series(patient, index=range(8)[::-1])
+    for panel_of in (
+        SeedPredictions(scores.tolist(), target.tolist(), patient.tolist()),
+        SeedPredictions(scores, *series),
+    ):
+        found = estimate_panel(panel_of, "auroc")
+        assert (found.value, found.low, found.high) == (expected.value, expected.low, expected.high)
+    for wrong in (target * 2 - 1, target + 1):
+        with pytest.raises(ValueError, match=r"2 classes are coded 0\.\.1"):
+            SeedPredictions(scores, wrong, patient)
+
+
+def test_a_value_that_is_not_known_has_no_interval() -> None:
+    assert all(math.isnan(end) for end in interval(math.nan, 0.1, 5.0))

@@ -225,3 +225,13 @@ def test_chance_is_what_knowing_only_frequencies_reaches() -> None:
     prior = ModelPredictions(np.tile(np.log([0.75, 0.25]), (100, 1)), target)
     for name in ("auroc", "auroc-macro", "average-precision", "accuracy", "brier", "log-loss", "calibration-error"):
         assert find_measure(name).chance(target, 2) == pytest.approx(measure_value(name, prior).value, abs=1e-9)
+
+
+def test_patients_that_change_in_place_are_coded_again() -> None:
+    target, patient = np.arange(6) % 2, np.arange(6) // 2
+    scores = np.array([1.0, 2.0, -1.0, -2.0, 0.5, 3.0])[:, None]
+    value_and_contributions("accuracy", ModelPredictions(scores, target), patient)
+    patient[:] = np.arange(6)
+    _, found = value_and_contributions("accuracy", ModelPredictions(scores, target), patient)
+    _, fresh = value_and_contributions("accuracy", ModelPredictions(scores, target), np.arange(6))
+    assert found.tolist() == fresh.tolist()

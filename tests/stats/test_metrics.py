@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -214,3 +215,21 @@ def test_undefined_is_nan_with_the_reason(metric: metrics.Metric, reason: str) -
 def test_wrong_calls_say_what_was_given_and_expected(call, text: str) -> None:
     with pytest.raises(ValueError, match=text):
         call()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint64, np.float32])
+def test_kappa_of_small_and_unsigned_codes_does_not_wrap_around(kind: type) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(0, 100, (2, 80))
+    expected = reference.cohen_kappa_score(a, b, weights="quadratic", labels=range(100))
+    assert metrics.quadratic_weighted_kappa(a.astype(kind), b.astype(kind)).value == pytest.approx(expected)
+
+
+def test_series_are_paired_by_their_place_and_not_by_their_index() -> None:
+    called, target = np.array([0, 1, 1, 0, 1, 0]), np.array([0, 1, 0, 1, 1, 1])
+    score = np.array([0.1, 0.9, 0.7, 0.2, 0.6, 0.4])
+    a, b = pd.Series(called, index=range(6)), pd.Series(target, index=range(6)[::-1])
+    for compute in (metrics.accuracy, metrics.sensitivity, metrics.specificity, metrics.quadratic_weighted_kappa):
+        assert compute(a, b) == compute(called, target) == compute(called.tolist(), target.tolist())
+    ranked = metrics.auroc(pd.Series(score, index=range(6)), b)
+    assert ranked == metrics.auroc(score, target) == metrics.auroc(score.tolist(), target.tolist())

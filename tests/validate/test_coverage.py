@@ -48,6 +48,41 @@ def coverage(patients: int, compute: Callable[[curves.ScoredCases], curves.WithI
     return float(np.mean(held))
 
 
+def uneven(seed: int, half: bool) -> list[curves.ScoredCases]:
+    """Return two models alike on 30 patients with 1 to 80 images each, or 1 to 3 of whom one has half of all."""
+    rng = np.random.default_rng(seed)
+    images = np.clip(np.exp(rng.normal(1, 1.2, 30)).astype(int) + 1, 1, 80)
+    if half:
+        images = rng.integers(1, 4, 30)
+        images[0] = images.sum()
+    patient = np.repeat(np.arange(30), images)
+    target = (rng.random(30) < 0.4).astype(int)[patient]
+    target = np.where(rng.random(len(patient)) < half * 0.5, rng.random(len(patient)) < 0.4, target).astype(int)
+    common = 0.5 if half else 0.8
+    scores = (
+        GAP * target
+        + math.sqrt(common) * rng.normal(size=30)[patient]
+        + math.sqrt(1 - common) * rng.normal(size=len(patient))
+        for _ in range(2)
+    )
+    return [curves.ScoredCases(target, score, patient, GAP / 2) for score in scores]
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_patients_with_many_images(half: bool) -> None:
+    held: dict[str, list[bool]] = {}
+    for seed in range(DRAWS):
+        one, other = uneven(seed, half)
+        if min(len(np.unique(one.patient[one.target == code])) for code in (0, 1)) < 2:
+            continue
+        found = {"auroc": curves.auroc_with_interval(one), **curves.call_measures(one)}
+        for name, truth in (("auroc", AUROC), ("sensitivity", SENSITIVITY), ("specificity", SPECIFICITY)):
+            held.setdefault(name, []).append(found[name].low <= truth <= found[name].high)
+        difference = paired.paired_difference("auroc", one, other)
+        held.setdefault("difference", []).append(difference.low <= 0 <= difference.high)
+    assert {name: np.mean(values) >= 0.93 for name, values in held.items()} == dict.fromkeys(held, True)
+
+
 @pytest.mark.parametrize(("patients", "least"), [(30, 0.88), (100, 0.91), (300, 0.925)])
 def test_auroc(patients: int, least: float) -> None:
     assert coverage(patients, curves.auroc_with_interval, AUROC) >= least

@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from scipy.special import expit
-from scipy.stats import beta
+from scipy.special import expit, logit
+from scipy.stats import beta, t
 from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
 from assay.validate import curves, paired
@@ -73,6 +74,63 @@ def test_shares_are_those_of_the_table_with_exact_intervals() -> None:
     ninety = curves.share_with_interval(np.repeat([True, False], [90, 10]), np.arange(100))
     assert ninety.low == pytest.approx(beta.ppf(0.025, 90, 11), abs=0.003)
     assert ninety.high == pytest.approx(beta.ppf(0.975, 91, 10), abs=0.003)
+
+
+def test_probabilities_of_exactly_0_and_1_count_as_they_are() -> None:
+    """Log-odds of coarse scores move their ends inside; Brier score, calibration and net benefit do not."""
+    p, target = np.repeat([0.0, 0.2, 0.8, 1.0], 5), np.tile([0, 0, 0, 1, 1], 4)
+    inside = logit(np.clip(p, 0.1, 0.9))
+    one = curves.ScoredCases(target, inside, np.arange(20), 0.0, stated=p)
+    found = curves.calibration_measures(one)
+    assert found["brier"].value == pytest.approx(((p - target) ** 2).mean())
+    assert found["calibration-in-the-large"].value == pytest.approx((p - target).mean())
+    ((_, benefit),) = curves.decision_curve(one, [0.05])
+    called = p >= 0.05
+    assert benefit.value == pytest.approx((called * target).mean() - (called * (1 - target)).mean() * 0.05 / 0.95)
+    assert [x for x, _ in curves.calibration_curve(one)] == [0.0, 0.2, 0.8, 1.0]
+    half = one.some_cases(np.arange(20) < 10)
+    assert half.probability.tolist() == p[:10].tolist()
+
+
+def cr2_error(residual: np.ndarray, patient: np.ndarray) -> float:
+    """Return the standard error of a mean, each patient's residuals divided by sqrt(1 - its share of the rows)."""
+    sums = [residual[patient == one].sum() / len(residual) for one in np.unique(patient)]
+    shares = [(patient == one).mean() for one in np.unique(patient)]
+    return math.sqrt(sum(x**2 / (1 - w) for x, w in zip(sums, shares, strict=True)))
+
+
+def test_a_patient_with_half_of_the_cases_counts_as_one_of_few() -> None:
+    rng = np.random.default_rng(3)
+    patient = np.concatenate([np.zeros(30, dtype=int), np.arange(1, 31)])
+    right = rng.random(60) < 0.8
+    share = (patient[:, None] == np.arange(31)).mean(axis=0)
+    effective = 1 / (share**2).sum()
+    assert effective == pytest.approx(3600 / 930)
+    value = right.mean()
+    size = value * (1 - value) / cr2_error(right - value, patient) ** 2 + 1
+    size = min(60, size) * (t.ppf(0.975, 59) / t.ppf(0.975, effective - 1)) ** 2
+    found = curves.share_with_interval(right, patient)
+    assert found.low == pytest.approx(beta.ppf(0.025, value * size, size - value * size + 1))
+    assert found.high == pytest.approx(beta.ppf(0.975, value * size + 1, size - value * size))
+    one = curves.ScoredCases(np.ones(60, dtype=int), np.where(right, 1.0, -1.0), patient, 0.0)
+    _, contributions = one.by_patient["sensitivity"]
+    assert contributions.error == pytest.approx(cr2_error(right - value, patient))
+    assert contributions.df <= effective - 1
+
+
+def test_degrees_of_freedom_are_those_of_the_class_that_varies() -> None:
+    rng = np.random.default_rng(0)
+    target = np.repeat([1, 0], [5, 500])
+    one = curves.ScoredCases(target, rng.normal(size=505) + target, np.arange(505), 0.0)
+    _, contributions = one.by_patient["auroc"]
+    positive, negative = (contributions.parts**2).sum(axis=1)
+    assert contributions.df == pytest.approx((positive + negative) / (positive / 4 + negative / 499))
+
+
+def test_the_interval_of_a_brier_score_is_within_0_and_1() -> None:
+    one = curves.ScoredCases(np.repeat([1, 0], [2, 40]), np.repeat([2.0, -2.0, -8.0], [1, 2, 39]), np.arange(42), 0.0)
+    brier = curves.calibration_measures(one)["brier"]
+    assert 0 < brier.low < brier.value < brier.high < 1
 
 
 def test_predictive_values_follow_bayes() -> None:
@@ -151,7 +209,7 @@ def test_a_paired_difference_is_that_of_delong(digits: int) -> None:
     value, variance = delong(one.log_odds, other.log_odds, one.target)
     found = paired.paired_difference("auroc", one, other, 0.05)
     assert found.value == pytest.approx(value)
-    assert variance_of(one.by_patient["auroc"][1] - other.by_patient["auroc"][1]) == pytest.approx(variance)
+    assert variance_of((one.by_patient["auroc"][1] - other.by_patient["auroc"][1]).values) == pytest.approx(variance)
     assert (found.outcome, found.equivalence) == ("superior", "non-inferior")
 
 
@@ -163,7 +221,7 @@ def test_an_auroc_has_the_variance_of_delong(digits: int) -> None:
     value, variance = delong(one.log_odds, half, one.target)
     area, contributions = one.by_patient["auroc"]
     assert area == pytest.approx(value + 0.5)
-    assert variance_of(contributions) == pytest.approx(variance)
+    assert variance_of(contributions.values) == pytest.approx(variance)
 
 
 def test_an_auroc_is_that_of_four_cases_by_hand() -> None:
@@ -171,14 +229,14 @@ def test_an_auroc_is_that_of_four_cases_by_hand() -> None:
     one = curves.ScoredCases(np.array([1, 1, 0, 0]), np.array([3.0, 2.0, 2.0, 1.0]), np.arange(4), 0.0)
     value, contributions = one.by_patient["auroc"]
     assert value == 0.875
-    assert variance_of(contributions) == pytest.approx(1 / 64 + 1 / 64)
+    assert variance_of(contributions.values) == pytest.approx(1 / 64 + 1 / 64)
 
 
 def test_a_difference_of_sensitivity_is_the_hand_derived_one() -> None:
     target = np.repeat([1, 0], 10)
     first = curves.ScoredCases(target, np.repeat([1.0, -1.0], [9, 11]), np.arange(20), 0.0)
     second = curves.ScoredCases(target, np.repeat([1.0, -1.0], [7, 13]), np.arange(20), 0.0)
-    error = np.sqrt(sum((first.by_patient["sensitivity"][1] - second.by_patient["sensitivity"][1]) ** 2))
+    error = (first.by_patient["sensitivity"][1] - second.by_patient["sensitivity"][1]).error
     assert error**2 == pytest.approx(0.2 * 0.8 / 9)
     alike = paired.paired_difference("specificity", first, second)
     assert (alike.outcome, alike.equivalence) == ("inconclusive", "no margin")

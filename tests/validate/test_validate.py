@@ -343,3 +343,24 @@ def test_a_study_file_is_told_from_a_table(tmp_path: Path, capsys: pytest.Captur
     for words in (["validate"], ["look"], ["init"], ["compare", "--by", "loss"]):
         answer = Asking(capsys)(words[0], tmp_path / "mine.yaml", *words[1:])
         assert (answer.code, "is a study file (YAML), not a table" in answer.err) == (2, True), (words, answer)
+
+
+def test_few_effective_patients_of_a_class_are_a_caution(tmp_path: Path) -> None:
+    data = frame()
+    assert "effective patients" not in set(ran(tmp_path, data)["provenance"].key)
+    data.loc[:199, "patient"] = "one"
+    facts = assay.validate(data, out=tmp_path / "uneven")["provenance"].set_index("key").value
+    assert float(facts["effective patients"]) < 10
+    assert (
+        "effective patients: with so few, intervals can be too narrow"
+        in (tmp_path / "uneven" / "report.html").read_text()
+    )
+
+
+def test_a_brier_score_of_votes_is_the_mean_squared_error(tmp_path: Path) -> None:
+    data = frame()
+    data["score"] = (data.score * 4).round() / 4
+    assert {0.0, 1.0} <= set(data.score)
+    performance = ran(tmp_path, data)["performance"].set_index("measure").value
+    assert performance["brier"] == pytest.approx(((data.score - data.target) ** 2).mean())
+    assert performance["calibration-in-the-large"] == pytest.approx((data.score - data.target).mean())

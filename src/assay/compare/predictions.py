@@ -15,6 +15,7 @@ from scipy.special import expit
 from assay.compare.request import CompareRequest
 from assay.core.errors import DataError, SpecError, key_text
 from assay.core.files import is_file, no_file
+from assay.core.log_odds import SMALLEST
 from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import MOST_LOST, Unmatched, match, require_matched
@@ -29,6 +30,8 @@ from assay.stats.scores import Scale, scale_of
 
 _OF_PROBABILITIES = frozenset({"brier", "log-loss", "calibration-error"})
 """Measures that no other scores have."""
+_OF_EXACT = frozenset({"brier", "calibration-error"})
+"""Measures in which probabilities of exactly 0 and 1 count as they are."""
 _MOST_NAMED = 5
 _SPREAD = 0.5
 """Scores of a seed within 0 and 1 that differ by more are probabilities: log-odds would be below 0, too."""
@@ -181,6 +184,8 @@ def _rescale(
                 f"{scale.least:.3g} to {scale.greatest:.3g}, are none: give {key_text('--scores', 'logits')} if they "
                 "are log-odds"
             )
+        if columns.measure in _OF_EXACT:
+            scale = replace(scale, ends=SMALLEST, exact=(0, 0))
         score[of_group], scales[name] = scale.log_odds(score[of_group]), scale
         called = expit(score[of_group]) >= columns.threshold * ON_THRESHOLD
         if called.all() or not called.any():

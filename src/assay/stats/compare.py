@@ -418,6 +418,7 @@ def sign_flip_test(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
         >>> p, least  # the differences and their negatives, of 32 flips
         (0.0625, 0.0625)
     """
+    differences = np.asarray(differences, dtype=np.float64)
     seeds = len(differences)
     if not seeds or np.isnan(differences).any():
         return math.nan, math.nan
@@ -445,6 +446,7 @@ def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
         >>> holm(np.array([0.01, np.nan])).tolist()  # an untested comparison counts
         [0.02, nan]
     """
+    p = np.asarray(p, dtype=np.float64)
     order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
     sorted_adjusted = np.minimum(1.0, np.maximum.accumulate(p[order] * holm_factors(p)[order]))
     adjusted = np.empty(len(p))

@@ -495,7 +495,7 @@ def interval(
         (0.235, 0.999)
     """
     half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * standard_error
-    if np.isnan(half):
+    if np.isnan(half) or np.isnan(value):
         return float("nan"), float("nan")
     return shift_on_scale(value, -half, bounds), shift_on_scale(value, half, bounds)
 

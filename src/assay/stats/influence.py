@@ -210,6 +210,7 @@ def mean_influence(
 @dataclass
 class _CodedPatients:
     patient: Patients
+    content: Patients
     codes: tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]
     factors: dict[bytes, Float[np.ndarray, " n"]] = field(default_factory=dict[bytes, np.ndarray])
 
@@ -222,7 +223,7 @@ _RECENTLY_CODED: deque[_CodedPatients] = deque(maxlen=16)
 def code_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
     """Return the patients in ascending order, and the place of each row's patient among them.
 
-    The same array is coded once: every measure of every model asks for that of its images.
+    The same array is coded once, unless its values change: every measure of every model asks for that of its images.
 
     Examples:
         >>> patients, position = code_patients(np.array([30, 10, 30]))
@@ -234,9 +235,9 @@ def code_patients(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndar
 
 def _coded_patients(patient: Patients) -> _CodedPatients:
     for entry in _RECENTLY_CODED:
-        if entry.patient is patient:
+        if entry.patient is patient and np.array_equal(entry.content, patient):
             return entry
-    entry = _CodedPatients(patient, _unique_patients(patient))
+    entry = _CodedPatients(patient, np.array(patient), _unique_patients(patient))
     _RECENTLY_CODED.append(entry)
     return entry
 
@@ -351,7 +352,9 @@ def logistic_fit(
         >>> coefficients.round(6).tolist()  # twice as extreme, and half the slope
         [0.0, 0.5]
     """
-    design = np.stack([np.ones(len(target)), log_odds], axis=1)
+    if not np.isfinite(log_odds).all():
+        return None
+    design = np.stack([np.ones(len(target)), np.asarray(log_odds)], axis=1)
     mass = np.ones(len(target)) if weight is None else weight
     coefficients = np.zeros(2)
     for _ in range(_NEWTON_STEPS):

@@ -179,20 +179,23 @@ def undefined_probability_reason(logits: Shaped[np.ndarray, "n k"], target: Shap
     return _non_finite_reason(logits)
 
 
-def check_same_shape(predicted: np.ndarray, target: np.ndarray) -> None:
-    """Check that there is one prediction for each target.
+def paired_arrays(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return predictions and targets as arrays, paired by their place and not by the index of a pandas Series.
 
     Raises:
         ValueError: The shapes differ.
 
     Examples:
-        >>> check_same_shape(np.array([0, 1]), np.array([1, 1]))
-        >>> check_same_shape(np.array([0]), np.array([1, 1]))
+        >>> paired_arrays([0, 1], [1, 1])
+        (array([0, 1]), array([1, 1]))
+        >>> paired_arrays(np.array([0]), np.array([1, 1]))
         Traceback (most recent call last):
         ValueError: predictions have shape (1,) and targets (2,): give one per image
     """
-    if predicted.shape != target.shape:
-        raise ValueError(f"predictions have shape {predicted.shape} and targets {target.shape}: give one per image")
+    pair = np.asarray(predicted), np.asarray(target)
+    if pair[0].shape != pair[1].shape:
+        raise ValueError(f"predictions have shape {pair[0].shape} and targets {pair[1].shape}: give one per image")
+    return pair
 
 
 def _non_finite_reason(values: np.ndarray) -> Reason:
@@ -336,9 +339,10 @@ def auroc(
         >>> auroc(np.array([0.1, 0.4]), np.array([1, 1])).is_defined
         False
     """
+    score, target = np.asarray(score), np.asarray(target)
     if reason := undefined_ranking_reason(score, target):
         return undefined_metric(reason)
-    return auroc_from_placements(*placements(score, target, fold), target)
+    return auroc_from_placements(*placements(score, target, None if fold is None else np.asarray(fold)), target)
 
 
 def auroc_from_placements(
@@ -381,6 +385,7 @@ def macro_auroc(
         >>> str(macro_auroc(np.eye(3), np.array([0, 1, 1]), class_names=("a", "b", "c")).reason)
         '[{"code": "absent-classes", "classes": ["c"]}]'
     """
+    logits, target = np.asarray(logits), np.asarray(target)
     if reason := undefined_probability_reason(logits, target):
         return undefined_metric(reason)
     values, labels = list[float](), range(two_columns(logits).shape[-1])
@@ -491,7 +496,7 @@ def accuracy(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"]) ->
         >>> accuracy(np.array([0, 1, 1, 1]), np.array([0, 1, 1, 0])).value
         0.75
     """
-    check_same_shape(predicted, target)
+    predicted, target = paired_arrays(predicted, target)
     return _share_among(predicted == target, np.ones(len(target), dtype=bool), Reason.of(Code.NO_IMAGES))
 
 
@@ -507,7 +512,7 @@ def sensitivity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
         >>> round(sensitivity(np.array([0, 1, 1, 1]), np.array([1, 1, 1, 0])).value, 4)
         0.6667
     """
-    check_same_shape(predicted, target)
+    predicted, target = paired_arrays(predicted, target)
     return _share_among(predicted == 1, target == 1, Reason.of(Code.ABSENT_CLASS, kind="positive"))
 
 
@@ -523,7 +528,7 @@ def specificity(predicted: Int[np.ndarray, " n"], target: Int[np.ndarray, " n"])
         >>> round(specificity(np.array([0, 1, 0, 1]), np.array([0, 0, 0, 1])).value, 4)
         0.6667
     """
-    check_same_shape(predicted, target)
+    predicted, target = paired_arrays(predicted, target)
     return _share_among(predicted == 0, target == 0, Reason.of(Code.ABSENT_CLASS, kind="negative"))
 
 
@@ -551,7 +556,8 @@ def quadratic_weighted_kappa(predicted: Int[np.ndarray, " n"], target: Int[np.nd
         >>> round(quadratic_weighted_kappa(np.array([0, 1, 2, 1]), np.array([0, 1, 2, 2])).value, 4)
         0.8
     """
-    check_same_shape(predicted, target)
+    # Differences of small or unsigned whole numbers would wrap around.
+    predicted, target = (codes.astype(np.float64) for codes in paired_arrays(predicted, target))
     if not len(target):
         return undefined_metric(Code.NO_IMAGES)
     # E of (a - b)^2 over independent draws from the two marginals, without building the table.

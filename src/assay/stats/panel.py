@@ -64,6 +64,8 @@ class SeedPredictions:
     """Position of a seed -> its predictions and patients, since every measure asks for them."""
 
     def __post_init__(self) -> None:
+        for name in ("scores", "target", "patient"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
         if self.scores.ndim != 3:
             raise ValueError(f"scores have shape {self.scores.shape}: give [seeds, images, classes]")
         seeds, images, _ = self.scores.shape
@@ -80,6 +82,11 @@ class SeedPredictions:
                 raise ValueError(
                     f"{name} has shape {array.shape}: expected {allowed} beside scores {self.scores.shape}"
                 )
+        classes = max(self.scores.shape[2], 2)
+        if images and not ((self.target >= 0) & (self.target < classes)).all():
+            raise ValueError(
+                f"targets lie in {self.target.min()}..{self.target.max()}: {classes} classes are coded 0..{classes - 1}"
+            )
         if len(set(self.seed_ids.tolist())) != seeds:
             raise ValueError(f"seeds {self.seed_ids.tolist()} name one seed twice: give each seed once")
 

@@ -68,6 +68,12 @@ class Scale:
                 i += 1
         return odds[inverse].reshape(values.shape)
 
+    def probabilities(self, scores: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"] | None:
+        """Return the probabilities that the scores are, exactly 0 and 1 among them; None of other scores."""
+        if self.kind not in ("probabilities", "percent"):
+            return None
+        return np.clip(np.asarray(scores, dtype=np.float64) / (100 if self.kind == "percent" else 1), 0.0, 1.0)
+
 
 def scale_of(
     scores: Float[np.ndarray, "*n"],

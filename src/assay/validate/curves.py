@@ -10,19 +10,24 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import isotonic_regression
-from scipy.special import expit, logit, stdtrit
+from scipy.special import betaincinv, expit, logit, stdtrit
 
 from assay.core.seeds import generator
-from assay.stats.bounds import bounded_share
+from assay.stats.bounds import share_upper_bound
 from assay.stats.estimate import patient_degrees_of_freedom, shift_on_scale
-from assay.stats.influence import ModelPredictions, calibration_slope, code_patients, sum_by_patient
-from assay.stats.influence import mean_influence as share_rows
-from assay.stats.measures import value_and_contributions
+from assay.stats.influence import ModelPredictions, auroc_influence, calibration_slope, code_patients
+from assay.stats.measures import measure_value
 from assay.stats.metrics import equal_mass_bins
 
 # Patients are the unit of all intervals: images of one patient are not independent. A measure comes with one number
 # per patient, its contribution (`stats.influence`); the variance is the sum of their squares, and a difference of two
 # models on the same patients has the differences of their contributions.
+#
+# A patient with the share w of the cases pulls the value toward its own cases, so that its contribution is too small.
+# It is divided by sqrt(1 - w) (the CR2 correction of Bell and McCaffrey, 2002), which is sqrt(g / (g - 1)) for g
+# patients with equally many cases. Degrees of freedom are at most those of the effective patients (Kish, 1965): 30
+# patients of whom one has half of the cases are four. Without either, intervals covered 0.76 to 0.89 there
+# (docs/statistics.md, validation).
 
 ALPHA = 0.05
 RESAMPLES = 200
@@ -55,6 +60,53 @@ class WithInterval:
 
 
 @dataclass(frozen=True, eq=False)
+class PatientContributions:
+    """What each patient contributes to a value, by the set of cases that it comes from.
+
+    Attributes:
+        parts: Contributions from each set of cases, such as the positive and the negative ones [k, p].
+        effective: Effective patients of each set [k], see `stats.panel.effective_patients`.
+    """
+
+    parts: Float[np.ndarray, "k p"]
+    effective: Float[np.ndarray, " k"]
+
+    def __sub__(self, other: PatientContributions) -> PatientContributions:
+        """Return the contributions to the difference of two values of the same cases."""
+        return replace(self, parts=self.parts - other.parts)
+
+    @property
+    def values(self) -> Float[np.ndarray, " p"]:
+        """Contributions from all sets."""
+        return self.parts.sum(axis=0)
+
+    @property
+    def error(self) -> float:
+        """Standard error of the value; NaN where a set has one patient."""
+        return float(np.sqrt((self.values**2).sum()))
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom: those of `stats.estimate`, at most those of the effective patients of each set.
+
+        A set counts by its part of the variance: with 5 positive patients and 500 others, which vary little, 5 count.
+        """
+        squares = (self.parts**2).sum(axis=1)
+        most = float(squares.sum() / (squares / np.maximum(self.effective - 1, 1)).sum())
+        return min(float(patient_degrees_of_freedom(self.values, self.parts.shape[1])), max(most, 1.0))
+
+
+def join_contributions(
+    parts: Sequence[tuple[float | Float[np.ndarray, " p"], PatientContributions]],
+) -> PatientContributions:
+    """Return the contributions to a sum of values of different cases, each times a factor."""
+    return PatientContributions(
+        np.concatenate([factor * contributions.parts for factor, contributions in parts]),
+        np.concatenate([contributions.effective for _, contributions in parts]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
 class ScoredCases:
     """Scores of one model on n cases.
 
@@ -64,6 +116,7 @@ class ScoredCases:
         patient: Codes of patients [n].
         threshold: On `log_odds`; cases from it on are called positive.
         prevalence: True prevalence where the cases are enriched; NaN where it is that of the cases.
+        stated: Probabilities of the file, exactly 0 and 1 among them [n]; None where the scores are log-odds.
     """
 
     target: Int[np.ndarray, " n"]
@@ -71,6 +124,7 @@ class ScoredCases:
     patient: Int[np.ndarray, " n"]
     threshold: float
     prevalence: float = math.nan
+    stated: Float[np.ndarray, " n"] | None = None
 
     @cached_property
     def predictions(self) -> ModelPredictions:
@@ -81,6 +135,11 @@ class ScoredCases:
     def is_positive(self) -> Bool[np.ndarray, " n"]:
         """Cases of the positive class."""
         return self.target == 1
+
+    @cached_property
+    def probability(self) -> Float[np.ndarray, " n"]:
+        """Probabilities of the positive class."""
+        return np.asarray(expit(self.log_odds)) if self.stated is None else self.stated
 
     @cached_property
     def called(self) -> Bool[np.ndarray, " n"]:
@@ -94,7 +153,9 @@ class ScoredCases:
 
     def select(self, rows: Bool[np.ndarray, " n"]) -> ScoredCases:
         """Return some of the cases."""
-        return replace(self, target=self.target[rows], log_odds=self.log_odds[rows], patient=self.patient[rows])
+        stated = None if self.stated is None else self.stated[rows]
+        parts = {name: getattr(self, name)[rows] for name in ("target", "log_odds", "patient")}
+        return replace(self, **parts, stated=stated)
 
     @cached_property
     def base(self) -> float:
@@ -109,20 +170,29 @@ class ScoredCases:
 
     def rate_with_contributions(
         self, values: Shaped[np.ndarray, " n"], among: Bool[np.ndarray, " n"]
-    ) -> tuple[float, np.ndarray]:
+    ) -> tuple[float, PatientContributions]:
         """Return the mean of values, such as correct calls, over some cases, and the contributions of patients."""
         if not among.any():
-            return math.nan, np.full(int(self.patient_places.max()) + 1, np.nan)
+            return math.nan, self.contributions(np.full(len(among), np.nan), among)
         value = float(values[among].mean())
-        influence = share_rows(values, value, among, self.patient)
-        return value, np.bincount(self.patient_places, influence)
+        return value, self.contributions(np.where(among, values - value, 0.0) / among.sum(), among)
+
+    def contributions(self, influence: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"]) -> PatientContributions:
+        """Return the sums over patients of the influence of some cases, widened; NaN of a single patient."""
+        share, effective = case_shares(self.patient_places, among)
+        sums = np.bincount(self.patient_places, np.where(among, influence, 0.0))
+        return PatientContributions((sums * widening(share))[None], np.array([effective]))
 
     @cached_property
-    def by_patient(self) -> dict[str, tuple[float, np.ndarray]]:
-        """Value and contributions of patients [p] of AUROC, sensitivity and specificity."""
-        area, rows = value_and_contributions("auroc", self.predictions, self.patient)
+    def by_patient(self) -> dict[str, tuple[float, PatientContributions]]:
+        """Value and contributions of patients of AUROC, sensitivity and specificity."""
+        area = measure_value("auroc", self.predictions).value
+        rows = np.full(len(self.target), np.nan)
+        if not math.isnan(area):
+            rows = auroc_influence(*self.predictions.placements, self.target, area)
+        sides = self.is_positive, ~self.is_positive
         return {
-            "auroc": (area.value, rows),
+            "auroc": (area, join_contributions([(1.0, self.contributions(rows, side)) for side in sides])),
             "sensitivity": self.rate_with_contributions(self.called, self.is_positive),
             "specificity": self.rate_with_contributions(~self.called, ~self.is_positive),
         }
@@ -131,23 +201,34 @@ class ScoredCases:
 # Values.
 
 
+def case_shares(places: Int[np.ndarray, " n"], among: Bool[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " p"], float]:
+    """Return the share of some cases that each patient has, and the effective number of patients."""
+    share = np.bincount(places, among) / max(int(among.sum()), 1)
+    return share, 1 / max(float((share**2).sum()), 1e-300)
+
+
+def widening(share: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """Return the factor of the contributions of patients with a share of the cases; NaN where one has all."""
+    return np.where(share < 1, 1 / np.sqrt(np.where(share < 1, 1 - share, 1.0)), np.nan)
+
+
 def count_patients(patient: Int[np.ndarray, " n"]) -> int:
     """Return how many patients there are, from their codes, which are small whole numbers."""
     return int(np.count_nonzero(np.bincount(patient)))
 
 
 def interval_of(
-    value: float, contributions: Float[np.ndarray, " p"], bounds: tuple[float, float], alpha: float = ALPHA
+    value: float, contributions: PatientContributions, bounds: tuple[float, float], alpha: float = ALPHA
 ) -> tuple[float, float]:
     """Return the interval of a value from the contributions of patients.
 
     Student's t with the effective degrees of freedom of patients, on the logit of the place within the bounds
     (`stats.estimate`). NaN where nothing varies, as of an AUROC of 1, or from one patient.
     """
-    error = float(np.sqrt((contributions**2).sum()))
+    error = contributions.error
     if not error > 1e-12:
         return math.nan, math.nan
-    reach = float(stdtrit(float(patient_degrees_of_freedom(contributions, len(contributions))), 1 - alpha / 2)) * error
+    reach = float(stdtrit(contributions.df, 1 - alpha / 2)) * error
     return shift_on_scale(value, -reach, bounds), shift_on_scale(value, reach, bounds)
 
 
@@ -159,7 +240,7 @@ def auroc_with_interval(cases: ScoredCases, alpha: float = ALPHA) -> WithInterva
     """
     value, contributions = cases.by_patient["auroc"]
     ends = interval_of(value, contributions, (0.0, 1.0), alpha)
-    return WithInterval(value, *ends, len(cases.target), len(contributions))
+    return WithInterval(value, *ends, len(cases.target), len(contributions.values))
 
 
 def share_with_interval(
@@ -167,12 +248,26 @@ def share_with_interval(
 ) -> WithInterval:
     """Compute a share with the exact interval (Clopper and Pearson, 1934) at the effective number of cases.
 
+    That is the number of independent cases with the variance over patients, at most the number of cases, times
+    (t(n - 1) / t(effective patients - 1))^2 (Korn and Graubard, 1998), since this variance is uncertain with few
+    patients. It is the number of patients where all cases agree.
+
     Example: 90 of 100 cases of 100 patients: 0.9 [0.823, 0.951]. Undefined without cases.
     """
-    if not len(right):
+    n, patients = len(right), count_patients(patient)
+    if not n:
         return WithInterval(math.nan, math.nan, math.nan, 0, 0)
-    result = bounded_share(right, patient, alpha / 2)
-    return WithInterval(result.value, result.low, result.high, len(right), count_patients(patient))
+    value, size = float(right.mean()), float(patients)
+    if 0 < value < 1 and patients > 1:
+        places = code_patients(patient)[1]
+        share, effective = case_shares(places, np.ones(n, dtype=bool))
+        error = np.bincount(places, (right - value) / n) * widening(share)
+        variance = float((error**2).sum())
+        size = min(float(n), value * (1 - value) / variance + 1) if variance > 1e-24 else size
+        size *= float(stdtrit(n - 1, 1 - alpha / 2) / stdtrit(max(effective - 1, 1.0), 1 - alpha / 2)) ** 2
+    hits = value * size
+    low = float(betaincinv(hits, size - hits + 1, alpha / 2)) if hits > 0 else 0.0
+    return WithInterval(value, low, share_upper_bound(hits, size, alpha / 2), n, patients)
 
 
 def call_measures(cases: ScoredCases, alpha: float = ALPHA) -> dict[str, WithInterval]:
@@ -213,7 +308,9 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
         value = _bayes(prevalence_of_class, rate, other)
         if min(rate, other) > 0 and max(rate, other) < 1:
             low, high = interval_of(
-                float(logit(value)), contributions / rate + other_contributions / (1 - other), (-math.inf, math.inf)
+                float(logit(value)),
+                join_contributions([(1 / rate, contributions), (1 / (1 - other), other_contributions)]),
+                (-math.inf, math.inf),
             )
             ends = float(expit(low)), float(expit(high))
         else:
@@ -222,7 +319,7 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
                 _bayes(prevalence_of_class, joint[first].low, joint[second].low),
                 _bayes(prevalence_of_class, joint[first].high, joint[second].high),
             )
-        values[name] = WithInterval(value, *ends, len(cases.target), len(by_positive))
+        values[name] = WithInterval(value, *ends, len(cases.target), len(by_positive.values))
     return values
 
 
@@ -231,7 +328,9 @@ def _bayes(prevalence: float, rate: float, other: float) -> float:
     return hits / (hits + false) if hits + false > 0 else math.nan
 
 
-def mean_with_interval(values: Float[np.ndarray, " n"], cases: ScoredCases) -> WithInterval:
+def mean_with_interval(
+    values: Float[np.ndarray, " n"], cases: ScoredCases, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> WithInterval:
     """Compute the mean of values of cases, with an interval over patients.
 
     At a true prevalence it is the mean of the positives times the prevalence, plus that of the negatives times the
@@ -242,9 +341,9 @@ def mean_with_interval(values: Float[np.ndarray, " n"], cases: ScoredCases) -> W
         parts = [(cases.prevalence, cases.is_positive), (1 - cases.prevalence, ~cases.is_positive)]
     means = [(factor, *cases.rate_with_contributions(values, among)) for factor, among in parts]
     value = sum(factor * mean for factor, mean, _ in means)
-    contributions = np.sum([factor * rows for factor, _, rows in means], axis=0)
-    ends = interval_of(value, contributions, (-math.inf, math.inf))
-    return WithInterval(value, *ends, len(values), len(contributions))
+    contributions = join_contributions([(factor, rows) for factor, _, rows in means])
+    ends = interval_of(value, contributions, bounds)
+    return WithInterval(value, *ends, len(values), len(contributions.values))
 
 
 def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
@@ -258,8 +357,8 @@ def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
     Example: probabilities 0.5 throughout and half positive: 0.25 = 0 - 0 + 0.25. The slope is undefined where the
     score separates the classes.
     """
-    p = expit(cases.log_odds)
-    brier = mean_with_interval((p - cases.target) ** 2, cases)
+    p = cases.probability
+    brier = mean_with_interval((p - cases.target) ** 2, cases, (0.0, 1.0))
     n, patients = brier.cases, brier.patients
     distinct, fitted = isotonic_fit(cases.log_odds, cases.target, cases.weight)
     squares = (fitted[np.searchsorted(distinct, cases.log_odds)] - cases.target) ** 2
@@ -279,7 +378,7 @@ def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
     }
     if slope := calibration_slope(cases.log_odds, cases.target, cases.weight):
         value, rows = slope
-        contributions = sum_by_patient(rows, cases.patient).values
+        contributions = cases.contributions(rows, np.ones(n, dtype=bool))
         ends = interval_of(value, contributions, (-math.inf, math.inf))
         measures["calibration-slope"] = WithInterval(value, *ends, n, patients)
     return measures
@@ -378,7 +477,7 @@ def calibration_curve(cases: ScoredCases) -> Curve:
 
     At a true prevalence, weights of the classes multiply the odds of a share and of the ends of its interval.
     """
-    p, share_of = expit(cases.log_odds), float(cases.target.mean())
+    p, share_of = cases.probability, float(cases.target.mean())
     bins = equal_mass_bins(p, BINS)
     factor = cases.base / (1 - cases.base) / (share_of / (1 - share_of))
 
@@ -402,8 +501,7 @@ def decision_curve(cases: ScoredCases, risks: Sequence[float] | Float[np.ndarray
 
     Example: of 100 cases 30 are true and 10 false positives at 0.2: 0.3 - 0.1 * 0.25 = 0.275.
     """
-    p = expit(cases.log_odds)
-    p = p + 1e-9  # a probability on the threshold is called, whatever its last digit
+    p = cases.probability + 1e-9  # a probability on the threshold is called, whatever its last digit
     benefits = [np.where(p >= risk, np.where(cases.is_positive, 1.0, -risk / (1 - risk)), 0.0) for risk in risks]
     return [(float(risk), mean_with_interval(benefit, cases)) for risk, benefit in zip(risks, benefits, strict=True)]
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from assay.stats.estimate import patient_degrees_of_freedom
 from assay.validate.curves import ALPHA, ScoredCases
 
 Outcome = Literal["superior", "inferior", "inconclusive"]
@@ -59,10 +58,10 @@ def paired_difference(
     """
     (a, first_contributions), (b, second_contributions) = first.by_patient[measure], second.by_patient[measure]
     value, contributions = a - b, first_contributions - second_contributions
-    error, nan = float(np.sqrt((contributions**2).sum())), math.nan
+    error, nan = contributions.error, math.nan
     if not error > 1e-12:
         return PairedDifference(value, nan, nan, nan, nan, nan, "inconclusive", _equivalence_of(margin, nan, nan))
-    df = float(patient_degrees_of_freedom(contributions, len(contributions)))
+    df = contributions.df
     half_width = float(stdtrit(df, 1 - ALPHA / 2)) * error
 
     def p_above(limit: float) -> float:

@@ -31,6 +31,8 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
 from assay.stats.groups import MIN_IMAGES_OF_CLASS, ColumnGroups, divide_into_groups
+from assay.stats.panel import effective_patients_of_classes
+from assay.stats.rows import FEW_PATIENTS
 from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_REPEATED, ValidateRequest
@@ -393,6 +395,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "images": f"{len(patient):,}",
         "positives": f"{int(rows.target.codes.sum()):,}",
         "patients": f"{len(np.unique(patient)):,}",
+        "effective patients": _few_patients(rows.target.codes, patient),
         "intervals over": "patients" if rows.cells("patient") else "images",
         "threshold": "; ".join(
             f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
@@ -413,6 +416,12 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
     }
     return ValidatedModels(files, models, groups, rows.table.numbers, facts, recalibration)
+
+
+def _few_patients(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> str:
+    """Return the effective patients of the class that has fewer, where they are few; empty otherwise."""
+    effective = effective_patients_of_classes(target, patient)
+    return f"{effective:.2g}" if effective < FEW_PATIENTS else ""
 
 
 def _typed_file(source: Any) -> str:
@@ -465,7 +474,10 @@ def _patients_of(rows: ScoredRows) -> Int[np.ndarray, " n"]:
 def _cases_of(
     file: ScoreFile, threshold: float, patient: Int[np.ndarray, " n"], prevalence: float = math.nan
 ) -> ScoredCases:
-    return ScoredCases(file.rows.target.codes, file.scale.log_odds(file.rows.score), patient, threshold, prevalence)
+    score, scale = file.rows.score, file.scale
+    return ScoredCases(
+        file.rows.target.codes, scale.log_odds(score), patient, threshold, prevalence, scale.probabilities(score)
+    )
 
 
 MAX_REVERSED_AUROC = 0.475

@@ -32,7 +32,7 @@ def recalibrate(
     Returns:
         Method -> cases; without Platt's where all scores are the same.
     """
-    weight = replace(cases, target=target, log_odds=score, patient=np.arange(len(score))).weight
+    weight = replace(cases, target=target, log_odds=score, patient=np.arange(len(score)), stated=None).weight
     center, spread = float(score.mean()), float(score.std())
     methods: dict[str, ScoredCases] = {}
     if spread > 0:
@@ -40,9 +40,11 @@ def recalibrate(
         smooth = np.where(target == 1, (positives + 1) / (positives + 2), 1 / (len(target) - positives + 2))
         if fit := logistic_fit((score - center) / spread, smooth, weight):
             intercept, slope = fit[0]
-            methods[PLATT] = replace(cases, log_odds=intercept + slope * (cases.log_odds - center) / spread)
+            methods[PLATT] = replace(
+                cases, log_odds=intercept + slope * (cases.log_odds - center) / spread, stated=None
+            )
     distinct, shares = isotonic_fit(score, target, weight)
     least = 1 / (2 * len(score))
     p = np.clip(np.interp(cases.log_odds, distinct, shares), least, 1 - least)
-    methods[ISOTONIC] = replace(cases, log_odds=logit(p))
+    methods[ISOTONIC] = replace(cases, log_odds=logit(p), stated=None)
     return methods

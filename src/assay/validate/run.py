@@ -180,17 +180,17 @@ class ValidateRun(RunSteps):
         if (size := self.request.plan) is None:
             return
         models, goal = [*self.read.models.items()], "half-width"
-        parts = [(name, "", cases, cases.by_patient) for name, cases in models]
+        parts = [(name, "", cases, {of: rows for of, (_, rows) in cases.by_patient.items()}) for name, cases in models]
         if len(models) > 1:
             (name, first), (against, second) = models
             differences = {
-                measure: (0.0, rows - second.by_patient[measure][1]) for measure, (_, rows) in first.by_patient.items()
+                measure: rows - second.by_patient[measure][1] for measure, (_, rows) in first.by_patient.items()
             }
             parts, goal = [(name, against, first, differences)], "difference"
         for name, against, cases, contributions in parts:
             for measure in self.measures:
                 for prevalence in (math.nan, *self.request.prevalences):
-                    if plan := needed_patients(cases, contributions[measure][1], goal, size, prevalence):
+                    if plan := needed_patients(cases, contributions[measure].values, goal, size, prevalence):
                         yield {
                             "model": name,
                             "against": against,

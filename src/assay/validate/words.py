@@ -149,7 +149,12 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
             "results fitted on them are too optimistic.",
         )
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
-    if (least := min(positives, total - positives)) < FEW_CASES:
+    if effective := facts.get("effective patients"):
+        yield Caution(
+            "few patients of a class",
+            f"A class has only {effective} effective patients: with so few, intervals can be too narrow.",
+        )
+    elif (least := min(positives, total - positives)) < FEW_CASES:
         yield Caution("few cases of a class", f"The smaller class has {least} cases: intervals are wide.")
     for name, words in rejected_words(tables).items():
         short = "cases without a score"
