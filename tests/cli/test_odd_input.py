@@ -490,3 +490,27 @@ def test_an_example_that_cannot_be_written_leaves_nothing(
     assert answer("example", str(tmp_path / "made")) == 74
     assert "cannot write" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_example_deletes_no_folder_that_is_given_the_name_of_its_own(
+    fails: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As somebody can who may write to the folder in which it is made."""
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("mine")
+    save, made = Image.Image.save, list[Path]()
+
+    def swap(image: Image.Image, path: Path) -> None:
+        if not made:
+            made.append(next(tmp_path.glob(".made*")))
+            made[0].rename(tmp_path / "elsewhere")
+            (tmp_path / "thesis").rename(made[0])
+        if fails:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(image, tmp_path / "elsewhere" / "images" / path.name)
+
+    monkeypatch.setattr(Image.Image, "save", swap)
+    answer("example", str(tmp_path / "made"))
+    assert (made[0] / "chapter.txt").read_text() == "mine"
+    assert not (tmp_path / "made" / "chapter.txt").exists()

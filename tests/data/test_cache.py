@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import multiprocessing
 import os
 import pwd
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -297,3 +299,30 @@ def test_who_may_write_to_a_cache_decides_what_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.npy").symlink_to(tmp_path / "of-another.npy")
     assert (cache.get("a", SHAPE, np.uint8, _never) == 9).all()
     (tmp_path / "a.npy").unlink()  # or every run of this process finds it damaged
+
+
+def test_pipes_in_a_cache_are_never_waited_for(tmp_path: Path) -> None:
+    """As somebody can put there who may write to it."""
+    cache = ArrayCache(tmp_path)
+    for name in ("a.npy", "a.sha256", "notes.json"):
+        os.mkfifo(tmp_path / name)
+    assert cache.read_notes("notes.json") is None
+    assert (cache.get("a", SHAPE, np.uint8, _seven) == 7).all()
+    assert damaged_notes(tmp_path)[0] == 1
+    assert (ArrayCache(tmp_path).get("a", SHAPE, np.uint8, _never) == 7).all()
+
+
+def test_who_waits_for_the_lock_of_another_process_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = list[str]()
+    monkeypatch.setattr("assay.core.files.SILENT_WAIT", 0.0)
+    monkeypatch.setattr("warnings.warn", lambda text, *_, **__: told.append(text))
+    with (tmp_path / "a.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        with ThreadPoolExecutor(1) as pool:
+            array = pool.submit(ArrayCache(tmp_path).get, "a", SHAPE, np.uint8, _seven)
+            while not told:
+                time.sleep(0.01)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert (array.result() == 7).all()
+    assert "waiting for another process that has" in told[0]
+    assert "a.lock" in told[0]

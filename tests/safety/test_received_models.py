@@ -13,6 +13,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 from tests.cli.asking import Asking
+from tests.reading.test_scores import onnx_file
 
 EVIL = "evil\x1b[31m\nPassed: fine"
 
@@ -245,3 +246,17 @@ def test_no_folder_in_the_working_folder_is_read_as_a_network_of_the_hub(
         text = " ".join(answer.err.split())
         assert (answer.code, "hf:google/vit-base cannot be loaded: " in text) == (2, True), text
         assert ("here is hf:./google/vit-base" in text) is (place == "google/vit-base"), text
+
+
+@pytest.mark.parametrize(
+    "config",
+    ['{"label_names": "{{}}"}', f'{{"label_names": "[{"0," * (1 << 20)}]"}}', f'{{"a": "{"0" * (16 << 20)}"}}'],
+    ids=["unhashable", "long text", "large file"],
+)
+def test_names_beside_a_model_are_read_in_bounds(config: str, planted: Path, ask: Asking, tmp_path: Path) -> None:
+    """A text of 2 MB would take a gigabyte in this process, and one of 24 MB its memory."""
+    model = onnx_file(tmp_path / "m.onnx", {"y": [4.0]})
+    (tmp_path / "config.json").write_text(config)
+    words = ["--images", planted / "set", "--target", "label", "--patient", "who", "--dry-run"]
+    answer = ask("audit", model, *words)
+    assert (answer.code in (0, 2), "Traceback" in answer.err) == (True, False), answer.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.worlds.files import write_table
 
 from assay.audit.prepared import prepare_images
 from assay.audit.request import AuditRequest
-from assay.store.files import read_checked_json, read_parquet, write_checked_json, write_parquet
+from assay.store.files import json_text, read_checked_json, read_parquet, write_checked_json, write_parquet
 from assay.store.local import restore_paths
 from assay.store.manifest import write_manifest
 
@@ -159,6 +160,19 @@ def test_half_a_character_and_json_of_any_size_are_refused_in_a_sentence(
     answer = ask("open", elsewhere)
     assert (answer.code, answer.err.count("\n")) == (2, 1), answer
     assert "manifest.json: it has 1,000,000,000,000 bytes, more than Assay writes" in answer.err
+
+
+def test_an_infinite_size_in_a_manifest_is_refused_in_a_sentence(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = elsewhere / "manifest.json"
+    values = read_checked_json(manifest)
+    files = {**values["files"], next(iter(values["files"])): [math.inf, ""]}
+    text = json_text(content := {**values, "files": files})
+    manifest.write_text(json_text({**content, "sha256": hashlib.sha256(text.encode()).hexdigest()}))
+    for command in ("open", "results", "doctor"):
+        answer = Asking(capsys)(command, elsewhere)
+        assert (answer.code in (1, 2), "Traceback" in answer.err) == (True, False), answer
 
 
 def test_a_pack_of_repeated_rows_is_refused_by_its_footer(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -223,6 +223,20 @@ def test_a_file_of_another_form_is_no_registration(
         )
 
 
+@pytest.mark.parametrize("value", ["NaN", "1e999", "[" * 900 + "]" * 900], ids=["NaN", "infinite", "nested"])
+def test_a_registration_with_values_that_no_assay_writes_was_altered(
+    tmp_path: Path, value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = write_spec(tmp_path, contrasts=[PRIMARY])
+    Path("runs").mkdir()
+    registered = f'{{"spec": {{"a": {value}}}, "time": "2026-01-01T00:00:00+00:00", "rules": 1}}'
+    file = Path("runs/small.registration.json")
+    file.write_text(f'{{"registered": {registered}, "receipt": "", "sha256": ""}}')
+    said = Asking(capsys)("register", spec)
+    assert (said.code, "it was altered after registering" in said.err) == (2, True), said.err
+
+
 def test_results_are_not_registered_afterwards(tmp_path: Path) -> None:
     root = tmp_path / "small"
     record = root / "trials" / "0" / "record.json"

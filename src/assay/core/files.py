@@ -15,6 +15,7 @@ import secrets
 import shlex
 import shutil
 import stat
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -96,23 +97,45 @@ def partial_path(path: Path) -> Path:
 def whole_folder(folder: Path) -> Generator[Path]:
     """Yield a folder whose files are moved here when all are written: in this one where it exists, else beside it.
 
+    Nobody can foresee the name of the yielded folder. Only what lies in the folder that was made is moved or deleted,
+    also where somebody gives its name to another folder meanwhile.
+
     Raises:
         StoreError: The disk is full or may not be written; what was here before is untouched.
     """
     folder = folder.absolute()
     place = folder if folder.is_dir() else folder.parent
-    partial = place / f".{folder.name}.{os.getpid()}.partial"
     try:
-        partial.mkdir(parents=True)
-        yield partial
-        folder.mkdir(exist_ok=True)
-        for file in partial.iterdir():
-            file.replace(folder / file.name)
+        place.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=place))
+        with _emptied_folder(partial) as descriptor:
+            yield partial
+            folder.mkdir(exist_ok=True)
+            for name in os.listdir(descriptor):  # noqa: PTH208  of an open folder
+                os.replace(name, folder / name, src_dir_fd=descriptor)
     except OSError as error:
         text = f"cannot write {folder}: {error.strerror or error}; what was there before is undamaged"
         raise not_written(text, error) from error
+
+
+@contextmanager
+def _emptied_folder(folder: Path) -> Generator[int]:
+    """Yield a descriptor of a folder, through which its content is deleted at the end, and the folder if it is empty.
+
+    Raises OSError where it cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for name in os.listdir(descriptor):  # noqa: PTH208  of an open folder
+            if stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, ignore_errors=True, dir_fd=descriptor)
+            else:
+                os.unlink(name, dir_fd=descriptor)
+        os.close(descriptor)
+        with suppress(OSError):  # another folder of that name has content
+            folder.rmdir()
 
 
 def is_abandoned(partial: Path) -> bool:
@@ -179,6 +202,9 @@ def file_lock(path: Path, wait: Callable[[], None] | None = None, *, remedy: str
             Processes that are started meanwhile do not hold it. A file system that knows no locks holds nobody up:
             keeping runs apart is then up to the user, who is warned once in a process. Raises StoreError, which says
             `remedy`, when the file cannot be made.
+
+    Warns:
+        RuntimeWarning: Without `wait`, another process had the lock for `SILENT_WAIT`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -187,13 +213,28 @@ def file_lock(path: Path, wait: Callable[[], None] | None = None, *, remedy: str
         raise not_written(f"cannot write {path}: {error.strerror}; {remedy}", error) from error
     try:
         if wait is None:
-            _try_lock(lock, fcntl.LOCK_EX)
+            _wait_for_lock(lock, path)
         else:
             while not _try_lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 wait()
         yield
     finally:
         os.close(lock)
+
+
+SILENT_WAIT = 10.0
+"""Seconds of waiting for a lock before the user is told."""
+
+
+def _wait_for_lock(lock: int, path: Path) -> None:
+    told_at = time.monotonic() + SILENT_WAIT
+    while not _try_lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        if time.monotonic() >= told_at:
+            text = f"waiting for another process that has {path}; if none should have it, stop what holds it"
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
+            _try_lock(lock, fcntl.LOCK_EX)
+            return
+        time.sleep(0.05)
 
 
 def _try_lock(lock: int, how: int) -> bool:
@@ -416,7 +457,7 @@ _HOMES = ("home", "homes", "users")
 _BEFORE = r"(?:^|(?<=[\s'\"=(\[{,;:<>|`‘“@]))"
 """Where a path begins within a text: not within a word, nor after it as in `(2)/x`, `${SET}/x`, `+/-` and `a/b`."""
 _UP = (
-    r"(?:\.\.[/\\]+)+(?:(?!\.\.[/\\])[^\s/\\'\"]+[/\\]+)*?"
+    r"(?:\.\.[/\\]+)+(?:(?!\.\.[/\\])[^\s/\\'\"]+[/\\]+){0,32}?"  # bounded: it is tried from every `../`
     rf"(?i:{'|'.join(_HOMES)})[/\\]+(?=[^\s/\\])"
 )
 _START = (

@@ -52,7 +52,7 @@ _OTHERS = (
 _JSON = re.compile(r'\s*(\{\s*"|\[\s*[\[{])')
 _MINUS = re.compile(r'(?<![^\s,;|"])\u2212(?=[\d.,])')
 """The minus of Unicode at the beginning of a number."""
-_UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"])[{FORMAT}]+|[{FORMAT}]+(?![^\s,;|"])')
+_UNSEEN_AT_ENDS = re.compile(rf'(?<![^\s,;|"])[{FORMAT}]+|(?<![{FORMAT}])[{FORMAT}]++(?![^\s,;|"])')
 """Characters that are not seen at the beginning or end of a word or cell: within one they may join letters."""
 _AS_TEXT = re.compile(
     r'(?<![^,;\t|\r\n])(?:="([^"\r\n]*)"|"=""([^"\r\n]*)"""|\'(?=\d[^\',;\t|\r\n]*(?:[,;\t|\r\n]|$)))'

@@ -22,6 +22,7 @@ from assay.core.files import (
     file_lock,
     file_state,
     is_abandoned,
+    is_stream,
     not_written,
     partial_path,
     release,
@@ -154,7 +155,7 @@ _START = len(_seal(b"")) - 2
 def _body(path: Path) -> bytes | None:
     """Return the JSON text in a file of notes; None when there is none, or its content is not that of its checksum."""
     try:
-        content = path.read_bytes()
+        content = b"" if is_stream(path) else path.read_bytes()
     except OSError:
         return None
     body = content[_START:-2]
@@ -198,13 +199,14 @@ def damaged_notes(root: Path) -> tuple[int, list[str]]:
 
 def _is_damaged(path: Path) -> bool:
     wanted = _expected_checksum(path)
-    return bool(wanted) and sha256(path) != wanted
+    return bool(wanted) and (is_stream(path) or sha256(path) != wanted)
 
 
 def _expected_checksum(path: Path) -> str:
     """Return the checksum of an array; empty for one that was built without."""
+    checksum = path.with_suffix(".sha256")
     try:
-        return path.with_suffix(".sha256").read_text().strip()
+        return "" if is_stream(checksum) else checksum.read_text().strip()
     except (OSError, ValueError):
         return ""
 
@@ -227,6 +229,8 @@ def writing(path: Path) -> Generator[None]:
 
 def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
     """Return the mapped array if the file is whole and matches the request, else None."""
+    if is_stream(path):  # which would be waited for
+        return None
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, NotADirectoryError, ValueError, EOFError):

@@ -48,9 +48,19 @@ REFUSED = "refused"
 """Key of settings that were not read, with the reason."""
 
 
+MOST_BYTES = 16 << 20
+"""Bytes of a file of settings that is read: names of 20,000 classes take under 1 MB."""
+
+
 def read_config(path: Path) -> dict[str, Any]:
-    """Return a mapping in a JSON file; empty where there is no file, or another value. Raises WeightsError."""
+    """Return a mapping in a JSON file; empty where there is no file, or another value.
+
+    Raises:
+        WeightsError: The file is damaged, or larger than `MOST_BYTES`.
+    """
     try:
+        if path.is_file() and path.stat().st_size > MOST_BYTES:
+            raise WeightsError(f"{path} has over {MOST_BYTES >> 20} MB, and settings of a model have far less")
         return dict(mapping_of(json.loads(path.read_text())) or {}) if path.is_file() else {}
     except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read as JSON: {shorten(str(error), 120)}") from error

@@ -145,11 +145,15 @@ def output_names(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     return next((names for key in _NAMES if (names := _as_names(metadata.get(key)))), ())
 
 
+MOST_LETTERS = 1 << 20
+"""Letters that a text of names may have; to parse one takes several hundred times its size."""
+
+
 def _as_names(value: Any) -> tuple[str, ...]:
     if isinstance(value, str):
         try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            value = ast.literal_eval(value) if len(value) <= MOST_LETTERS else ()
+        except (TypeError, ValueError, SyntaxError, RecursionError, MemoryError):
             value = value.split(",") if "," in value else ()
     if isinstance(value, Mapping):
         numbered = {str(key): name for key, name in cast("Mapping[Any, Any]", value).items()}

@@ -172,7 +172,7 @@ def _read_cached(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, 
         if any(re.search(r"(^|/)\.{0,2}(/|$)", name) for name in content[_LISTED]):
             raise ValueError("a path that leads out of the folder")
         return {name: (int(size), str(digest)) for name, (size, digest) in content[_LISTED].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise StoreError(f"cannot read {path}: {ALTERED}; {remedy}") from error
 
 

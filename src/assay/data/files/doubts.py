@@ -31,9 +31,8 @@ _IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
 # Cells.
 
 
-_BETWEEN = re.compile(r"[\s'\"]*(?:[|;,+/&]|\band\b)[\s'\"]*")
+_BETWEEN = re.compile(r"[|;,+/&]|\band\b")
 """Signs between two labels of a cell, which are also in names of single ones, such as `Nodule/Mass`."""
-_LISTED = re.compile(r"\[.*,.*\]")
 
 
 def several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
@@ -42,8 +41,8 @@ def several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
     Bars and semicolons are in no name of a class, nor are commas in a list in brackets. Other signs are between labels
     only where one of them is also a value alone, or where two of them and more are in several values.
     """
-    surely = {value for value in values if "|" in value or ";" in value.strip(";") or _LISTED.fullmatch(value)}
-    parts_of = {value: list(map(fold, _BETWEEN.split(value.strip("[]'\" ")))) for value in values}
+    surely = {value for value in values if "|" in value or ";" in value.strip(";") or _is_list(value)}
+    parts_of = {value: list(map(_label, _BETWEEN.split(value.strip("[]'\" ")))) for value in values}
     several = {
         value: parts
         for value, parts in parts_of.items()
@@ -59,6 +58,15 @@ def several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
         if joined and not is_known:
             return value
     return ""
+
+
+def _label(part: str) -> str:
+    """Return what stands for a label of a cell, without blanks and quotes around it."""
+    return fold(" ".join(part.split()).strip("'\" "))
+
+
+def _is_list(value: str) -> bool:
+    return value.startswith("[") and value.endswith("]") and "," in value
 
 
 _MONTH = (

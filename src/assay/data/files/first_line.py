@@ -25,7 +25,7 @@ _USUAL_NAMES = frozenset({
     "dx", "id", "patient", "patient_id", "subject", "score", "split", "fold", "sex", "gender", "age", "site",
 })  # fmt: skip
 """Names of columns that show that the first line is a header."""
-_NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?%?")
+_NUMBER = re.compile(r"[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?%?")
 
 
 def fault_of_first_line(header: Sequence[str], text: Text) -> str:

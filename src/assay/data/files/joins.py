@@ -39,7 +39,7 @@ _ENDING = re.compile(rf"(?<=[^/.]){_END}", re.IGNORECASE)
 _CHANNEL = re.compile(rf"(?<=[^/])_0000(?=$|{_END})", re.IGNORECASE)
 _SUBJECT = re.compile(r"(?:(?<=/)|^)sub-(?=\w[^/]*$)", re.IGNORECASE)
 _WHOLE_NUMBER = re.compile(r"^([0-9]+)\.0+$")
-_LAST = re.compile(r"(_0)+$")
+_LAST = re.compile(r"(?<!_0)(_0)+$")
 """What a channel may have become of which zeros were taken: `case_0000` may be `case` or `case_0`."""
 _ZEROS = re.compile(r"(?<![0-9.])0+(?=[0-9])")
 

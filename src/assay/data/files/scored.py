@@ -227,6 +227,8 @@ def usable(
     return replace(table, frame=table.frame[good]), scores[good], summary
 
 
+LONGEST_NUMBER = 200
+"""Letters of a cell that may hold a number with a wrapping, such as tensor(0.41, device='cuda:0')."""
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])")
 
 
@@ -236,7 +238,7 @@ def _remedy(cells: Sequence[str], cell: str) -> str:
         signed = sum(cell.endswith("%") for cell in cells)
         mixed = f"{signed:,} of {len(cells):,} scores have the sign % and the others none: write all in one way"
         return "take the sign % out of all scores" if signed == len(cells) else mixed
-    wrapped = re.fullmatch(r"(?:[A-Za-z_.]+\d*)?[(\[]+(.*?)[)\]]+", cell)
+    wrapped = re.fullmatch(r"(?:[A-Za-z_.]+\d*)?[(\[]+(.*?)[)\]]+", cell) if len(cell) <= LONGEST_NUMBER else None
     numbers = _NUMBER.findall(wrapped[1].split(", dtype")[0].split(", device")[0]) if wrapped else []
     return f"write the number alone, {numbers[0]}, in all rows" if len(numbers) == 1 else ""
 
