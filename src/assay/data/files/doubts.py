@@ -42,7 +42,7 @@ def several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
     only where one of them is also a value alone, or where two of them and more are in several values.
     """
     surely = {value for value in values if "|" in value or ";" in value.strip(";") or _is_list(value)}
-    parts_of = {value: list(map(_label, _BETWEEN.split(value.strip("[]'\" ")))) for value in values}
+    parts_of = {value: list(map(_label_of, _BETWEEN.split(value.strip("[]'\" ")))) for value in values}
     several = {
         value: parts
         for value, parts in parts_of.items()
@@ -60,7 +60,7 @@ def several_labels(values: Sequence[str], positive: Sequence[str]) -> str:
     return ""
 
 
-def _label(part: str) -> str:
+def _label_of(part: str) -> str:
     """Return what stands for a label of a cell, without blanks and quotes around it."""
     return fold(" ".join(part.split()).strip("'\" "))
 
