@@ -27,9 +27,9 @@ from assay.validate.words import (
 )
 
 METHODS = (
-    "Intervals are over patients as clusters: AUROC by the method of DeLong et al. (1988) and Obuchowski (1997), "
-    "shares by exact intervals at the effective number of cases (Korn and Graubard, 1998), predictive values at a "
-    "prevalence by Mercaldo et al. (2007), net benefit by Vickers and Elkin (2006). Variances are corrected for "
+    "Intervals are over patients as clusters: AUROC by the method of DeLong et al. (1988) and Obuchowski (1997), net "
+    "benefit by Vickers and Elkin (2006). Shares have exact intervals at the effective number of cases (Korn and "
+    "Graubard, 1998). Predictive values at a prevalence follow Mercaldo et al. (2007). Variances are corrected for "
     "patients with many cases (Bell and McCaffrey, 2002). Bands of ROC and precision-recall curves are pointwise, of "
     "200 draws of patients.",
     "Differences of two models are paired by case. A difference is shown at 5%, two-sided. The margin is tested "
