@@ -319,7 +319,10 @@ def _frames_of_scores(
     if not isinstance(patient, str):
         columns["patient"] = patient
     if isinstance(groups, pd.DataFrame):
-        columns |= {str(name): groups[name] for name in groups}
+        named = {str(name): groups[name] for name in groups}
+        if taken := [*({*columns, "case", "target", "score", "other"} & named.keys())]:
+            raise SpecError(f"groups: a column has the name '{min(taken)}', which stands for another one: rename it")
+        columns |= named
     frame = cases_in_memory(**columns).rename(columns={"y_true": "target", "y_score": "score"})
     frame.insert(0, "case", range(len(frame)))
     if not is_values:

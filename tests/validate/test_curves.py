@@ -88,7 +88,7 @@ def test_probabilities_of_exactly_0_and_1_count_as_they_are() -> None:
     called = p >= 0.05
     assert benefit.value == pytest.approx((called * target).mean() - (called * (1 - target)).mean() * 0.05 / 0.95)
     assert [x for x, _ in curves.calibration_curve(one)] == [0.0, 0.2, 0.8, 1.0]
-    half = one.some_cases(np.arange(20) < 10)
+    half = one.select(np.arange(20) < 10)
     assert half.probability.tolist() == p[:10].tolist()
 
 

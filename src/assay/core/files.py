@@ -126,16 +126,26 @@ def _emptied_folder(folder: Path) -> Generator[int]:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        yield descriptor
+        if os.listdir(descriptor) or os.fstat(descriptor).st_uid != os.getuid():  # noqa: PTH208  of an open folder
+            raise FileExistsError(errno.EEXIST, "another folder was given the name of a temporary one")
+        try:
+            yield descriptor
+        finally:
+            _empty(descriptor)
     finally:
-        for name in os.listdir(descriptor):  # noqa: PTH208  of an open folder
+        os.close(descriptor)
+    with suppress(OSError):  # another folder of that name has content
+        folder.rmdir()
+
+
+def _empty(descriptor: int) -> None:
+    """Delete the content of an open folder as far as that is possible."""
+    for name in os.listdir(descriptor):
+        with suppress(OSError):
             if stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
                 shutil.rmtree(name, ignore_errors=True, dir_fd=descriptor)
             else:
                 os.unlink(name, dir_fd=descriptor)
-        os.close(descriptor)
-        with suppress(OSError):  # another folder of that name has content
-            folder.rmdir()
 
 
 def is_abandoned(partial: Path) -> bool:
@@ -230,7 +240,7 @@ def _wait_for_lock(lock: int, path: Path) -> None:
     told_at = time.monotonic() + SILENT_WAIT
     while not _try_lock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
         if time.monotonic() >= told_at:
-            text = f"waiting for another process that has {path}; if none should have it, stop what holds it"
+            text = f"waiting for another process that has {path}: this one goes on when it is done"
             warnings.warn(text, RuntimeWarning, stacklevel=4)
             _try_lock(lock, fcntl.LOCK_EX)
             return

@@ -22,7 +22,6 @@ from assay.core.files import (
     file_lock,
     file_state,
     is_abandoned,
-    is_stream,
     not_written,
     partial_path,
     release,
@@ -155,7 +154,7 @@ _START = len(_seal(b"")) - 2
 def _body(path: Path) -> bytes | None:
     """Return the JSON text in a file of notes; None when there is none, or its content is not that of its checksum."""
     try:
-        content = b"" if is_stream(path) else path.read_bytes()
+        content = path.read_bytes() if path.is_file() else b""
     except OSError:
         return None
     body = content[_START:-2]
@@ -199,14 +198,14 @@ def damaged_notes(root: Path) -> tuple[int, list[str]]:
 
 def _is_damaged(path: Path) -> bool:
     wanted = _expected_checksum(path)
-    return bool(wanted) and (is_stream(path) or sha256(path) != wanted)
+    return bool(wanted) and not (path.is_file() and sha256(path) == wanted)
 
 
 def _expected_checksum(path: Path) -> str:
     """Return the checksum of an array; empty for one that was built without."""
     checksum = path.with_suffix(".sha256")
     try:
-        return "" if is_stream(checksum) else checksum.read_text().strip()
+        return checksum.read_text().strip() if checksum.is_file() else ""
     except (OSError, ValueError):
         return ""
 
@@ -229,9 +228,9 @@ def writing(path: Path) -> Generator[None]:
 
 def _open_complete(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray | None:
     """Return the mapped array if the file is whole and matches the request, else None."""
-    if is_stream(path):  # which would be waited for
-        return None
     try:
+        if not (path.is_file() or path.is_dir()):  # a pipe would be waited for
+            return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (FileNotFoundError, NotADirectoryError, ValueError, EOFError):
         return None

@@ -178,7 +178,9 @@ class ScoredCases:
         return value, self.contributions(np.where(among, values - value, 0.0) / among.sum(), among)
 
     def contributions(self, influence: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"]) -> PatientContributions:
-        """Return the sums over patients of the influence of some cases, widened; NaN of a single patient."""
+        """Return the sums over patients of the influence of some cases, widened; NaN of no or a single patient."""
+        if not among.any():
+            return PatientContributions(np.full((1, int(self.patient_places.max()) + 1), np.nan), np.array([np.nan]))
         share, effective = case_shares(self.patient_places, among)
         sums = np.bincount(self.patient_places, np.where(among, influence, 0.0))
         return PatientContributions((sums * widening(share))[None], np.array([effective]))
@@ -378,7 +380,8 @@ def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
     }
     if slope := calibration_slope(cases.log_odds, cases.target, cases.weight):
         value, rows = slope
-        contributions = cases.contributions(rows, np.ones(n, dtype=bool))
+        sides = cases.is_positive, ~cases.is_positive  # weights of cases may differ between these
+        contributions = join_contributions([(1.0, cases.contributions(rows, side)) for side in sides])
         ends = interval_of(value, contributions, (-math.inf, math.inf))
         measures["calibration-slope"] = WithInterval(value, *ends, n, patients)
     return measures

@@ -50,7 +50,7 @@ def needed_patients(
         None where nothing varies.
 
     Example: a sensitivity of 0.8 on 100 positive patients and as many others: half-width 0.05 needs
-    0.16 * 1.96^2 / 0.05^2 = 246 positive ones by Wald's interval, and 2,460 patients at a prevalence of 0.1.
+    0.16 * 100 / 99 * 1.96^2 / 0.05^2 = 249 positive ones by Wald's interval, and 2,484 patients at a prevalence of 0.1.
     """
     positive = np.bincount(cases.patient_places, cases.is_positive) > 0
     share = float(positive.mean()) if math.isnan(prevalence) else prevalence

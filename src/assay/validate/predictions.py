@@ -369,9 +369,10 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         if source == "stated":  # one that a rule gave may be an end of the scale, or beyond these scores
             file.require_possible(at)
             if file.scale.kind == "logits" and request.scores == "auto" and 0 < at < 1:
+                each = ", one threshold a file with a comma between them" if len(files) > 1 else ""
                 raise SpecError(
                     f"{key_text('--threshold', f'{at:g}')}: the scores of {file.name} are log-odds: write "
-                    f"{math.log(at / (1 - at)):.4g} for the probability {at:g}, or give "
+                    f"{math.log(at / (1 - at)):.4g} for the probability {at:g}{each}, or give "
                     f"{key_text('--scores', 'logits')} if {at:g} is meant as log-odds"
                 )
     prevalence = request.true_prevalence or math.nan

@@ -149,7 +149,7 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
             "results fitted on them are too optimistic.",
         )
     positives, total = (int(facts[key].replace(",", "")) for key in ("positives", "images"))
-    if effective := facts.get("effective patients"):
+    if (effective := facts.get("effective patients")) and facts["intervals over"] == "patients":
         yield Caution(
             "few patients of a class",
             f"A class has only {effective} effective patients: with so few, intervals can be too narrow.",

@@ -8,9 +8,13 @@ from assay.core.errors import shorten
 from assay.data.files.classes import Target, answers, in_order, which_is_positive
 from assay.data.files.restated import OF_CLASSES, bare_words, pairs_of_classes
 from assay.data.files.roles import TARGETS
-from assay.data.files.table import NEGATIVES, TextTable, sorted_values, spellings
+from assay.data.files.table import TextTable, sorted_values, spellings
 
 _NEGATIONS = frozenset({"no", "not", "non", "is"})
+_DIAGNOSES = frozenset({"negative", "normal", "benign", "healthy"})
+"""Names of columns that say themselves that a case is negative: `control` and `other` may name another thing."""
+_CODES = frozenset({"id", "ids", "code", "codes", "index", "number", "num", "nr"})
+"""Columns of codes, whose order is that of names and says nothing of which class is positive."""
 
 
 def with_doubt(target: Target, read: TextTable, name: str, place: str, option: str = "data.positive") -> Target:
@@ -30,7 +34,7 @@ def with_doubt(target: Target, read: TextTable, name: str, place: str, option: s
     order = answers("", labels)
     for other in read.header if order and not target.question else ():
         words = bare_words(other) - _NEGATIONS
-        if other == name or not (words & {*TARGETS, *NEGATIVES} and words <= OF_CLASSES):
+        if other == name or words & _CODES or not (words & {*TARGETS, *_DIAGNOSES} and words <= OF_CLASSES):
             continue
         pairs = pairs_of_classes(read, read.column(other, place), name)
         of_label = {label: value for value, label in pairs}

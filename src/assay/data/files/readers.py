@@ -256,7 +256,7 @@ def _array_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         values = np.moveaxis(values, 0, -1)
     if values.ndim == 3:
         opaque = np.iinfo(dtype).max if dtype.kind in "iu" else 1
-        if values.shape[2] == 4 and not (values[..., 3] == opaque).all():
+        if values.shape[2] == 4 and not any((values[..., 3] == alpha).all() for alpha in (opaque, 255)):
             what = "it has 4 channels, of which the last is no opaque alpha"
             raise Unreadable(what, "give one image [h, w], [h, w, 3] or [3, h, w]")
         values = values[..., 0] if values.shape[2] == 1 else values[..., :3]
