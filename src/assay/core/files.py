@@ -134,8 +134,8 @@ def _emptied_folder(folder: Path) -> Generator[int]:
             _empty(descriptor)
     finally:
         os.close(descriptor)
-    with suppress(OSError):  # another folder of that name has content
-        folder.rmdir()
+        with suppress(OSError):  # another folder of that name has content
+            folder.rmdir()
 
 
 def _empty(descriptor: int) -> None:
