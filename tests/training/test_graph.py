@@ -11,7 +11,7 @@ from tests.worlds.environments import part, recipe
 
 from assay.plugin import RecipeSpec, deterministic, library_draws
 from assay.testing.data import squares
-from assay.training import loop
+from assay.training import state
 from assay.training.graph import DeviceBuffers
 from assay.training.state import TrainingState, begin
 
@@ -36,8 +36,8 @@ def replays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def capture(step):
         return lambda: (counted.append(1), step())[1]
 
-    monkeypatch.setattr(loop, "capture", capture)
-    monkeypatch.setattr(loop, "BLOCK", 3)
+    monkeypatch.setattr(state, "capture", capture)
+    monkeypatch.setattr(state, "BLOCK", 3)
     monkeypatch.setattr(TrainingState, "_can_be_captured", lambda run: run.objective.steady)
     return counted
 
@@ -78,13 +78,13 @@ def test_a_loss_that_is_not_steady_is_never_captured(tmp_path, replays):
 
 
 def test_what_cannot_be_captured_is_trained_step_by_step(tmp_path, replays, monkeypatch):
-    monkeypatch.setattr(loop, "capture", lambda step: None)
+    monkeypatch.setattr(state, "capture", lambda step: None)
     assert trained(tmp_path, recipe("cross-entropy"), steps=8).step == 8
     assert not replays
 
 
 def test_nothing_is_captured_on_a_cpu(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "capture", None)
+    monkeypatch.setattr(state, "capture", None)
     assert trained(tmp_path, recipe("cross-entropy"), steps=8)._replay is None
 
 
