@@ -466,7 +466,7 @@ def test_relative_runs(ask: Asking, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "said"), [(1 / SIDE, "within the first pixel"), (100 / SIDE, "far beyond the image")]
+    ("scale", "said"), [(1 / SIDE, "lies in the first pixel"), (100 / SIDE, "far beyond the image")]
 )
 @situation(
     "polygons of COCO in shares of the image, or beyond it, as in percent or with y before x",
