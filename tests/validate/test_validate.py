@@ -364,3 +364,13 @@ def test_a_brier_score_of_votes_is_the_mean_squared_error(tmp_path: Path) -> Non
     performance = ran(tmp_path, data)["performance"].set_index("measure").value
     assert performance["brier"] == pytest.approx(((data.score - data.target) ** 2).mean())
     assert performance["calibration-in-the-large"] == pytest.approx((data.score - data.target).mean())
+
+
+def test_a_question_of_a_patient_with_most_images_ends_as_a_question(tmp_path: Path) -> None:
+    cases = frame(120)
+    cases["patient"] = ["p0"] * 62 + [f"p{at}" for at in range(1, 59)]
+    ran(tmp_path, cases)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "or a word for missing?" in page
+    assert "missing?." not in page
+    assert f"120 cases of 59 patients were scored: {cases.target.sum()} cases are positive." in page

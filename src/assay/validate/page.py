@@ -203,7 +203,7 @@ def _validation_tiles(tables: Mapping[str, Sequence[Row]]) -> Iterator[KeyFigure
 def _scored_sentences(facts: Mapping[str, str]) -> Iterator[str]:
     """Yield what was scored, and where the threshold comes from."""
     patients = f" of {facts['patients']} patients" if facts["intervals over"] == "patients" else ""
-    yield f"{facts['images']} cases{patients}, {facts['positives']} of them positive, were scored."
+    yield f"{facts['images']} cases{patients} were scored: {facts['positives']} cases are positive."
     yield f"{sentence_case(threshold_words(facts))}."
 
 

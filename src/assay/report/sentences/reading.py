@@ -61,7 +61,8 @@ def reading_words(facts: Mapping[str, str]) -> ReadingWords:
         text = _SENTENCES[key].format(value) if key in _SENTENCES else line
         text = f"no positive class{value[4:]}" if key == "positive class" and value.startswith("none ") else text
         part = "target" if key == "positive class" else "doubts" if key in CAUTIONS or key == "AUROC" else "rest"
-        parts[part].append(f"{text[:1].upper()}{text[1:]}".rstrip(".") + ".")
+        sentence = f"{text[:1].upper()}{text[1:]}".rstrip(".")
+        parts[part].append(sentence if sentence.endswith("?") else f"{sentence}.")
     return ReadingWords(**{part: " ".join(sentences) for part, sentences in parts.items()})
 
 
