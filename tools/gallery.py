@@ -1,9 +1,9 @@
 """Run the built-in studies, and keep their pages for the gallery of the docs; bring README to what `make demo` found.
 
-    python tools/gallery.py                        # docs/gallery/STUDY.html at quick scale, ignored by git
-    python tools/gallery.py --default --pictures   # also docs/images/gallery-STUDY.png; needs Chromium
-    python tools/gallery.py --readme               # README and docs/images/demo-*.png, after `make demo`; the same
-    python tools/gallery.py --tutorials            # docs/images/tutorial-*.png and how-*.png, after `make demo`
+    python tools/gallery.py              # docs/gallery/STUDY.html at quick scale, ignored by git
+    python tools/gallery.py --pictures   # also docs/images/gallery-STUDY.png; needs Chromium
+    python tools/gallery.py --readme     # README and docs/images/demo-*.png, after `make demo`; the same
+    python tools/gallery.py --tutorials  # docs/images/tutorial-*.png and how-*.png, after `make demo`
 
 Finished training runs in `runs/` are used again.
 """
@@ -40,12 +40,12 @@ TOLERANCE = (
 """What is promised of the demo's values, and held by tests/thorough/test_processors.py."""
 
 
-def made(study: str, scale: str | None, out: Path) -> Path:
-    """Return the page of a study in the gallery's folder, and run what is missing."""
-    page = assay.load(study, scale=scale).run(out).report()
-    kept = ROOT / "docs" / "gallery" / f"{study}.html"
-    kept.parent.mkdir(exist_ok=True)
-    return Path(shutil.copyfile(page, kept))
+def make_page(study: str, out: Path) -> Path:
+    """Run what is missing of a study at quick scale, and copy its page into the gallery's folder."""
+    report = assay.load(study, scale="quick").run(out).report()
+    page = ROOT / "docs" / "gallery" / f"{study}.html"
+    page.parent.mkdir(exist_ok=True)
+    return Path(shutil.copyfile(report, page))
 
 
 def verdict(run: Path) -> str:
@@ -56,9 +56,10 @@ def verdict(run: Path) -> str:
 
 def demo_words(where: Path) -> str:
     """Return what the runs of a demo found, as README has it."""
-    found = {name: verdict(where / run) for name, run in DEMO.items()}
-    shown = "".join(f"![The first screen of its {name}](docs/images/demo-{name}.png)\n\n" for name in DEMO)
-    return f"{shown}The demo found this. The study: **{found['study']}** The audit: **{found['audit']}** {TOLERANCE}"
+    headlines = {name: verdict(where / run) for name, run in DEMO.items()}
+    pictures = "".join(f"![The first screen of its {name}](docs/images/demo-{name}.png)\n\n" for name in DEMO)
+    study, audit = headlines["study"], headlines["audit"]
+    return f"{pictures}The demo found this. The study: **{study}** The audit: **{audit}** {TOLERANCE}"
 
 
 def readme(where: Path) -> None:
@@ -70,7 +71,7 @@ def readme(where: Path) -> None:
     file.write_text(block.sub(lambda _: demo_words(where), file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def picture(page: Path, file: Path, said: str = "") -> None:
+def picture(page: Path, file: Path, headline: str = "") -> None:
     """Keep the first screen of a page as a PNG of few colors, with its headline as metadata."""
     from PIL.PngImagePlugin import PngInfo
     from playwright.sync_api import sync_playwright
@@ -83,7 +84,7 @@ def picture(page: Path, file: Path, said: str = "") -> None:
         shot = tab.screenshot()
         browser.close()
     image, info = Image.open(io.BytesIO(shot)).convert("RGB"), PngInfo()
-    info.add_itxt("verdict", said)
+    info.add_itxt("verdict", headline)
     for colors in (256, 128, 64, 32):
         image.quantize(colors, Image.Quantize.MAXCOVERAGE, kmeans=2).save(file, optimize=True, pnginfo=info)
         if file.stat().st_size <= LARGEST:
@@ -115,13 +116,13 @@ def exchange(demo: Path, file: Path) -> None:
     """Draw an image, one of the other class, and the first with a region of the second, outlined in orange."""
     with (demo / "data.csv").open(encoding="utf-8") as rows:
         first = {row["mass"]: row["image"] for row in reversed(list(csv.DictReader(rows)))}
-    own, other = (Image.open(demo / first[mass]).convert("RGB").resize((SIDE, SIDE), 0) for mass in ("yes", "no"))
+    target, donor = (Image.open(demo / first[mass]).convert("RGB").resize((SIDE, SIDE), 0) for mass in ("yes", "no"))
     region = (2 * SIDE // 3, 0, SIDE - 1, SIDE // 3)
-    exchanged = own.copy()
-    exchanged.paste(other.crop(region), region[:2])
-    for one in (own, other, exchanged):
-        ImageDraw.Draw(one).rectangle(region, outline=(230, 120, 0), width=3)
-    side_by_side([own, other, exchanged], file)
+    exchanged = target.copy()
+    exchanged.paste(donor.crop(region), region[:2])
+    for image in (target, donor, exchanged):
+        ImageDraw.Draw(image).rectangle(region, outline=(230, 120, 0), width=3)
+    side_by_side([target, donor, exchanged], file)
 
 
 def side_by_side(images: Sequence[Image.Image], file: Path) -> None:
@@ -139,21 +140,20 @@ def main() -> None:
     """Make the gallery."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "runs", help="folder of the runs")
-    parser.add_argument("--default", action="store_true", help="default scale instead of quick")
     parser.add_argument("--pictures", action="store_true", help="also make docs/images/gallery-STUDY.png")
     parser.add_argument("--readme", action="store_true", help="bring README to the demo of this checkout, nothing else")
     parser.add_argument("--tutorials", action="store_true", help="make the pictures of the tutorials, nothing else")
-    asked = parser.parse_args()
-    if asked.tutorials:
+    options = parser.parse_args()
+    if options.tutorials:
         tutorials(ROOT)
         return
-    if asked.readme:
+    if options.readme:
         readme(ROOT)
         return
     for study in STUDIES:
-        page = made(study, None if asked.default else "quick", asked.out)
+        page = make_page(study, options.out)
         print(page)
-        if asked.pictures:
+        if options.pictures:
             picture(page, ROOT / "docs" / "images" / f"gallery-{study}.png")
 
 
