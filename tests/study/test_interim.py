@@ -43,7 +43,7 @@ class Records:
             SimpleNamespace(training=SimpleNamespace(seed=spec.first_seed + n)) for n in range(max(self.seeds.values()))
         ]
 
-    def first(self, seeds: int) -> Records:
+    def of_first_seeds(self, seeds: int) -> Records:
         kept = {label: min(seeds, own) for label, own in self.seeds.items()}
         return Records(self.spec.model_copy(update={"seeds": min(seeds, self.spec.seeds)}), kept, self.lost)
 
