@@ -45,7 +45,7 @@ from assay.models.networks import build_network
 from assay.shifts.environment import Environment
 from assay.spec.recipe import Component, RecipeSpec
 from assay.training import feed
-from assay.training.loop import computing, fit
+from assay.training.loop import fit, training_numerics
 from assay.training.state import TrainingState
 
 NETWORKS = {"small-cnn": (64, 128, 2000), "resnet50": (224, 64, 800), "resnet18": (64, 128, 2000)}
@@ -140,7 +140,7 @@ def seconds(act: Callable[[], object], times: int, device: str) -> float:
 @contextmanager
 def as_assay(recipe: RecipeSpec, device: str) -> Generator[None]:
     """The settings that a trial is trained under."""
-    with computing_on(device), computing(recipe, 0, device):
+    with computing_on(device), training_numerics(recipe, 0, device):
         yield
 
 

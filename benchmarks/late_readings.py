@@ -68,14 +68,14 @@ def readings(trial: Any, population: Any, environment: str) -> list[list[float]]
     tested = population.scene(trial.point.tests, seed, 0).environment(environment)
     training, validation = population.training(trial.training.environment, seed, 0)
     found: list[list[float]] = []
-    closed = TrainingState.close_epoch
+    closed = TrainingState.end_epoch
 
-    def close_epoch(run: TrainingState) -> None:
+    def end_epoch(run: TrainingState) -> None:
         closed(run)
         if len(run.curve) > run.epochs - max(LAST):
             found.append(read(run, tested))
 
-    with patch.object(TrainingState, "close_epoch", close_epoch), tempfile.TemporaryDirectory() as folder:
+    with patch.object(TrainingState, "end_epoch", end_epoch), tempfile.TemporaryDirectory() as folder:
         streams = stream_seed(recipe, seed)
         fit(recipe, training, validation, classes=len(population.classes), seed=streams, folder=Path(folder))
     return found

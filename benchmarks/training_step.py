@@ -41,7 +41,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages, draw
 from assay.spec.recipe import Component, RecipeSpec
 from assay.training import feed
-from assay.training.state import begin
+from assay.training.state import begin_training
 
 CONFOUNDERS = ("low-pass", "tag")
 
@@ -139,7 +139,7 @@ def bare(
 def assays(
     recipe: RecipeSpec, training: Environment, validation: Environment, folder: Path, device: str = "cpu", seed: int = 0
 ) -> Callable[[], None]:
-    run = begin(recipe, training, validation, 2, seed, torch.device(device), folder)
+    run = begin_training(recipe, training, validation, 2, seed, torch.device(device), folder)
     return run.train_step
 
 

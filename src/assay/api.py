@@ -24,7 +24,7 @@ from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
 from assay.store.find import resolve_folder
-from assay.store.folder import EARLIER, RunFolder
+from assay.store.folder import EARLIER_TABLES, RunFolder
 from assay.study.opened import read_document
 
 if TYPE_CHECKING:
@@ -556,7 +556,7 @@ class Run:
         stored = folder.table(name)
         columns, rows = folder.tables[name].spread(stored)
         if not folder.tables_are_current():
-            warnings.warn(f"{self.folder}: {EARLIER}", stacklevel=2)
+            warnings.warn(f"{self.folder}: {EARLIER_TABLES}", stacklevel=2)
         return pd.DataFrame(rows, columns=columns)
 
     @property

@@ -16,7 +16,7 @@ from assay.plugin import RecipeSpec, RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.store.files import read_json
 from assay.study.run import prepare
-from assay.training.loop import computing
+from assay.training.loop import training_numerics
 
 
 def with_gpus(patch: pytest.MonkeyPatch, *names: str) -> None:
@@ -130,10 +130,10 @@ def test_on_a_gpu_a_recipe_chooses_precision_and_kernels(
         return cudnn.allow_tf32, matmul, cudnn.deterministic, enabled, cudnn.benchmark
 
     before, recipe = state(), RecipeSpec.model_validate(fields)
-    with computing(recipe, 0, "cuda:0"):
+    with training_numerics(recipe, 0, "cuda:0"):
         matmul = "high" if tf32 else "highest"
         assert state() == (tf32, matmul, deterministic, deterministic, not deterministic)
-    with computing(recipe, 0, "cpu"):
+    with training_numerics(recipe, 0, "cpu"):
         assert state() == (*before[:3], True, before[4])
     assert state() == before
 

@@ -13,7 +13,7 @@ from tests.worlds.studies import FURTHER, HOPELESS, LARGE, STUDY, WORKING, prepa
 
 from assay.core.files import file_lock
 from assay.core.reasons import reason_in_words
-from assay.execution.plan import SourceJob
+from assay.execution.sources import SourceJob
 from assay.plugin import Code, Diverged, Reason, RunFolder, default_cache_root
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import parse_finding

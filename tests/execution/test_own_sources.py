@@ -14,7 +14,7 @@ from tests.worlds.studies import SMALL, prepared, run
 import assay
 from assay.core.types import Inputs
 from assay.execution.jobs import network_of
-from assay.execution.plan import start_id
+from assay.execution.sources import start_id
 from assay.execution.workspace import no_network_reason
 from assay.plugin import Code, Component, Reason, RunFolder, SpecError, StoreError, WeightsError, default_cache_root
 from assay.report.sentences.reasons import reason_words

@@ -20,7 +20,7 @@ from assay.core.files import file_lock
 from assay.core.types import Inputs
 from assay.execution import jobs
 from assay.execution.jobs import network_of
-from assay.execution.plan import SourceJob, start_id
+from assay.execution.sources import SourceJob, start_id
 from assay.execution.tasks import Stopped
 from assay.execution.workspace import Workspace
 from assay.plugin import (

@@ -15,7 +15,7 @@ from tests.worlds.environments import recipe
 
 from assay.plugin import deterministic, library_draws
 from assay.testing.data import squares
-from assay.training.state import begin
+from assay.training.state import begin_training
 
 KEPT = Path(__file__).with_name("ten_steps.json")
 TOLERANCE = 2e-4
@@ -26,7 +26,7 @@ def ten_steps() -> dict[str, list[float]]:
     training, validation = squares(100, seed=1, size=32), squares(20, seed=2, size=32)
     chosen = recipe(epochs=2, batch_size=20)
     with tempfile.TemporaryDirectory() as folder, deterministic(1), library_draws(0, "fit"):
-        run = begin(chosen, training, validation, 2, 7, torch.device("cpu"), Path(folder))
+        run = begin_training(chosen, training, validation, 2, 7, torch.device("cpu"), Path(folder))
         losses: list[float] = []
         for _ in range(10):
             run.train_step()

@@ -17,7 +17,7 @@ from assay.plugin import Component, Interrupted, RecipeSpec, SpecError, as_netwo
 from assay.testing.data import ImagesInMemory, squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all
-from assay.training.state import begin
+from assay.training.state import begin_training
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 BLOCKS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4")
@@ -62,7 +62,7 @@ def test_what_is_frozen_stays_as_it_was_to_the_bit(chosen: RecipeSpec, parts: se
 
 def test_rates_fall_by_layer_and_the_curve_tells_the_heads(tmp_path) -> None:
     chosen = tuned("discriminative-rates", decay=0.5)
-    run = begin(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
+    run = begin_training(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
     of_parameter = {p: group["initial_lr"] for group in run.optimizer.param_groups for p in group["params"]}
     rates = [{of_parameter[parameter] for parameter in layer} for layer in depths(run.network)]
     top = of_parameter[as_network(run.network).head.weight]
@@ -82,7 +82,7 @@ def test_a_network_of_timm_is_parted_at_its_stages() -> None:
 def test_a_linear_probe_is_the_head_fitted_on_the_features_of_the_start(tmp_path) -> None:
     chosen = tuned("linear-probe")
     done = trained(chosen, tmp_path)
-    run = begin(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
+    run = begin_training(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
     run.network.eval()
     own = fit_head(read_all(run.network, run.training, 16).features, run.training.target, 2)
     seen = read_all(run.network, run.validation, 16).features
@@ -96,7 +96,7 @@ def test_a_linear_probe_is_the_head_fitted_on_the_features_of_the_start(tmp_path
 
 def test_a_probe_comes_before_the_first_step_of_what_follows(tmp_path) -> None:
     """The head is that of the features which training sees: the first step begins where the head was fitted."""
-    run = begin(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
+    run = begin_training(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
     assert run.network.training
     batch = run.training.batch(np.arange(64))
     images = [batch.images[half] for half in (slice(0, 32), slice(32, 64))]
@@ -105,7 +105,9 @@ def test_a_probe_comes_before_the_first_step_of_what_follows(tmp_path) -> None:
         tested = run.network.eval()(batch.images)
     losses = [float(functional.cross_entropy(logits, batch.target)) for logits in (in_training, tested)]
     assert losses[0] < 2 * losses[1] + 0.1
-    again = begin(tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path / "again")
+    again = begin_training(
+        tuned("probe-then-full"), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path / "again"
+    )
     own = fit_head(read_all(again.network.eval(), again.training, 16).features, again.training.target, 2)
     torch.testing.assert_close(as_network(again.network).head.weight.double(), own.weight, rtol=1e-3, atol=1e-4)
     norms = [layer for layer in run.network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]

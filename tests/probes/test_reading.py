@@ -177,7 +177,7 @@ def test_answers_are_the_same_bits_whatever_was_read_before(world: World, kept: 
         reading = ModelReading(Model(Counting()), requests, known)
         for one in environments:
             reading.read(one)
-        return reading.answers()
+        return reading.trained_outputs()
 
     whole = answers({})
     again = answers({name: whole[name] for name in kept})
@@ -296,7 +296,7 @@ def test_the_untrained_network_is_built_once_and_read_apart(world: World) -> Non
     reading.read(environments[1], untrained=True)
     assert len(built) == 1
     assert not np.array_equal(a, b)
-    assert reading.answers().keys() == {"neutral"}
+    assert reading.trained_outputs().keys() == {"neutral"}
 
 
 def half_a_map(images: Tensor) -> Tensor:

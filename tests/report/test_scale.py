@@ -12,7 +12,7 @@ from tests.worlds.tables import StudyTables, make_run
 
 from assay.plugin import RunFolder
 from assay.report.context import RunTables
-from assay.report.page import as_html, collect, without_files, write_page
+from assay.report.page import as_html, collect, without_downloads, write_page
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
 MANY = StudyTables(
@@ -48,7 +48,7 @@ def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypat
     page = write_page(run).read_text(encoding="utf-8")
     assert len(page.encode()) <= size + 4_000
     assert re.search(r"<li>trials: [^<]*tables/trials\.parquet", page)
-    monkeypatch.setattr("assay.report.page.SIZE_LIMIT", len(as_html(without_files(bare)).encode()) + 100)
+    monkeypatch.setattr("assay.report.page.SIZE_LIMIT", len(as_html(without_downloads(bare)).encode()) + 100)
     page = write_page(run).read_text(encoding="utf-8")
     assert "Drawing (SVG)" not in page
     assert not re.search(r"download=\"[^\"]*\.csv", page)

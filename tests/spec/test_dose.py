@@ -9,7 +9,7 @@ import pytest
 from assay.plugin import SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec, TrainingSpec
-from assay.study.families import spec_pairs
+from assay.study.families import study_comparisons
 
 TRAIN: dict[str, Any] = {"confounder": ["tag", "low-pass"], "p": [0, 0.2, 1]}
 TESTS: dict[str, Any] = {
@@ -85,7 +85,7 @@ def test_one_dose_in_where_is_the_change_from_0_at_that_dose():
     }
     spec = parse_study(values)
     assert spec.contrasts[0] == spec.contrasts[1]
-    found = [[point.coordinates["p"] for point in pair.a] for pair in spec_pairs(spec)]
+    found = [[point.coordinates["p"] for point in pair.a] for pair in study_comparisons(spec)]
     assert found == [["0", "0.2"]] * 4, "of each way, by confounder"
 
 

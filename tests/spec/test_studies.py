@@ -16,7 +16,7 @@ from assay.spec.load import builtin_studies, study_files, study_yaml
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.spec.yaml import parse_yaml, read_yaml
-from assay.study.families import spec_pairs
+from assay.study.families import study_comparisons
 
 COLUMNS = {
     "lung-nodule": "image mask malignant patient diameter_mm pixel_mm margin lobulation spiculation texture "
@@ -83,10 +83,10 @@ def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str, siz
 @pytest.mark.parametrize(("name", "recipes", "twins"), [("nodule-loss", 11, 1), ("lesion-loss-ood", 5, 2)])
 def test_a_study_of_losses_has_four_primary_comparisons_and_both_controls(name: str, recipes: int, twins: int) -> None:
     spec = parse_study(name)
-    roles = Counter(pair.contrast.role for pair in spec_pairs(spec))
+    roles = Counter(pair.contrast.role for pair in study_comparisons(spec))
     assert (roles["primary"], roles["positive-control"], roles["a-a"]) == (4, 1, twins)
     assert (spec.seeds, len(spec.points)) == (10, recipes)
-    used = {point.label for pair in spec_pairs(spec) for point in (*pair.a, *pair.b)}
+    used = {point.label for pair in study_comparisons(spec) for point in (*pair.a, *pair.b)}
     assert used == {point.label for point in spec.points}  # no arm is trained that no comparison needs
 
 

@@ -204,7 +204,7 @@ def remove(store: Store, kind: Any, id: str, root: Path) -> None:
 
 def write_tables(store: Store, root: Path) -> None:
     """All tables, with the stamp of the study."""
-    with store(root).tables_made_of({"spec": "b"}):
+    with store(root).stamping_tables({"spec": "b"}):
         store(root).write_table("trials", ("trial", "seed"), [{"trial": "one", "seed": 1}])
 
 
@@ -363,7 +363,7 @@ class StoreConformance:
     def test_tables_count_only_when_all_of_them_are_written(self, tmp_path: Path) -> None:
         before = self.store(tmp_path / "before")
         before.begin(STUDY, {}, {"spec": "a"})
-        with before.tables_made_of({"spec": "a"}):
+        with before.stamping_tables({"spec": "a"}):
             before.write_table("trials", ("trial", "seed"), [])
         assert before.tables_are_current()
         before.begin(STUDY, {}, {"spec": "b"})

@@ -30,7 +30,7 @@ from assay.store.schema import TABLES
 from assay.study import contrasts as compared
 from assay.study.contrasts import compute_contrast
 from assay.study.failures import collapse_rows, with_failures
-from assay.study.families import PlannedComparison, comparison_columns, family_of, pairs, spec_pairs
+from assay.study.families import PlannedComparison, comparison_columns, family_of, pairs, study_comparisons
 
 DECIDED_COLUMNS = {
     name for name in TABLES["contrasts"].names if not name.startswith(("failed_", "trained_", "failure_limit_"))
@@ -129,7 +129,7 @@ def test_a_contrast_of_named_levels_asks_no_other_question() -> None:
             "contrasts": [one, {**words, "against": "cross-entropy"}],
         }
     )
-    found = [(pair.contrast.against, pair.level_a) for pair in spec_pairs(spec)]
+    found = [(pair.contrast.against, pair.level_a) for pair in study_comparisons(spec)]
     image, batch = "dice(reduce=image)", "dice(reduce=batch)"
     assert found == [(image, batch), ("cross-entropy", image), ("cross-entropy", batch)]
 
@@ -191,7 +191,7 @@ def test_a_comparison_says_how_many_networks_failed() -> None:
         for recipe, kept in (("metric", [0, 2, 3, 4, 5, 6]), ("plain", range(8)))
         for seed, value in zip(kept, areas[recipe], strict=True)
     ]
-    (stated,) = spec_pairs(records.plan.spec)
+    (stated,) = study_comparisons(records.plan.spec)
     (row,) = with_failures([{**place, "id": stated.id}], records, seeds)  # type: ignore[arg-type]
     # seed 1 collapsed, seed 5 fell to 0.5
     assert (row["failed_a"], row["trained_a"], row["failed_b"], row["trained_b"]) == (2, 7, 0, 8)

@@ -17,7 +17,7 @@ import assay
 from assay.data import near_copies
 from assay.execution.jobs import TrainJob
 from assay.execution.lease import LeasedJob
-from assay.execution.plan import SourceJob, StartedJob
+from assay.execution.sources import SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialization
 from assay.spec.load import apply_scale, study_files

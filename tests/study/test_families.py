@@ -16,8 +16,8 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested_contrast
 from assay.stats.decisions import decide_families
-from assay.study.contrasts import families_of
-from assay.study.families import comparison_columns, families, spec_pairs
+from assay.study.contrasts import carry_out_comparisons
+from assay.study.families import comparison_columns, families, study_comparisons
 from assay.study.registration import read_prespecified, state
 
 AXIS = {"axis": "loss", "against": "cross-entropy"}
@@ -37,7 +37,7 @@ def of(environment: str, **more: Any) -> dict[str, Any]:
 
 def test_a_mean_over_recipes_is_one_comparison(snapshot: SnapshotAssertion) -> None:
     spec = study(of("reversed", mean_over=["loss"]), of("same", mean_over={"loss": ["supcon", "triplet"]}))
-    first, second = spec_pairs(spec)
+    first, second = study_comparisons(spec)
     assert [len(pair.members) for pair in (first, second)] == [3, 2]
     assert comparison_name(comparison_columns(second)) == snapshot
     assert {point.coordinates["loss"] for point in second.b} == {"cross-entropy"}
@@ -47,7 +47,7 @@ def test_a_mean_over_factors_has_a_member_for_each() -> None:
     words = {**AXIS, "levels": ["supcon"], "measure": "decodability", "layer": "trunk"}
     probes = ["performance", "decodability"]
     spec = study({**words, "mean_over": {"factor": ["position_x", "position_y"]}}, probes=probes)
-    (pair,) = spec_pairs(spec)
+    (pair,) = study_comparisons(spec)
     assert [one.contrast.factor for one in pair.members] == ["position_x", "position_y"]
     assert "Mean decodability of position x and y" in comparison_name(comparison_columns(pair))
     with pytest.raises(SpecError, match="no such factor"):
@@ -69,7 +69,7 @@ DOSED: dict[str, Any] = {
 def test_a_mean_over_doses_and_confounders_keeps_p_of_zero() -> None:
     over = {"confounder": ["tag", "low-pass"], "p": [0.2, 0.5]}
     spec = study(of("reversed", levels=["supcon"], at="dose-response", mean_over=over), **DOSED)
-    (pair,) = spec_pairs(spec)
+    (pair,) = study_comparisons(spec)
     assert len(pair.members) == 2
     for member, confounder in zip(pair.members, ("tag", "low-pass"), strict=True):
         assert [point.coordinates["p"] for point in member.a] == ["0", "0.2", "0.5"]
@@ -92,7 +92,7 @@ def test_primary_families_come_first_and_are_corrected_on_their_own() -> None:
         of("neutral", levels=["arcface"], role="positive-control", expected="lower"),
         of("neutral", levels=["supcon"], family="side"),
     )
-    found = [(pair, untested_contrast(Reason())) for pair in spec_pairs(spec)]
+    found = [(pair, untested_contrast(Reason())) for pair in study_comparisons(spec)]
     made = [(name, [pair.level_a for pair, _ in family]) for name, family in families(found)]
     assert made == [
         ("b", ["supcon"]),
@@ -121,5 +121,5 @@ def test_a_margin_role_or_family_that_is_changed_after_results_is_exploratory(
     state(tmp_path, after, results_exist=True)
     assert read_prespecified(tmp_path, after).pairs == frozenset()
     none: Any = SimpleNamespace(plan=SimpleNamespace(spec=after), panel=nothing, kept_seeds=no_seed)
-    (row,) = decide_families(families_of(none, read_prespecified(tmp_path, after).pairs), [])
+    (row,) = decide_families(carry_out_comparisons(none, read_prespecified(tmp_path, after).pairs), [])
     assert (row["family"], row["exploratory"]) == ("exploratory", True)

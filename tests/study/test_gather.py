@@ -19,7 +19,7 @@ from assay.plugin import Code, Contributions, Measurement, Reason, StoreError
 from assay.report.sentences.reasons import reason_words
 from assay.stats import ModelPredictions
 from assay.study.gathered import panel_of
-from assay.study.measurements import joined_tables, over_folds, values_of_seeds
+from assay.study.measurements import average_folds, joined_tables, values_of_seeds
 from assay.study.tables import scalar_rows
 from assay.testing.probe import table
 
@@ -62,7 +62,7 @@ def measured(value: float, **changes: object) -> dict[str, Any]:
 
 def together(*folds: dict[str, Any] | None) -> dict[str, Any]:
     key = tuple(next(row for row in folds if row)[name] for name in KEY_FIELDS)
-    return over_folds(key, [{} if row is None else {key: row} for row in folds])  # type: ignore[arg-type]
+    return average_folds(key, [{} if row is None else {key: row} for row in folds])  # type: ignore[arg-type]
 
 
 def test_folds_are_averaged_with_their_errors_and_counts() -> None:

@@ -15,8 +15,8 @@ from assay.plugin import Code, RunFolder, SpecError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats import Contrast, linear_contrast, measure_by_seed
-from assay.study.families import PlannedComparison, spec_pairs
-from assay.study.interim import contrasts_of, look_rows, looks_at, next_seeds
+from assay.study.families import PlannedComparison, study_comparisons
+from assay.study.interim import carry_out_looks, contrasts_of, look_rows, next_seeds
 
 LOOK_ALPHA = 0.02
 
@@ -43,7 +43,7 @@ class Records:
             SimpleNamespace(training=SimpleNamespace(seed=spec.first_seed + n)) for n in range(max(self.seeds.values()))
         ]
 
-    def first(self, seeds: int) -> Records:
+    def of_first_seeds(self, seeds: int) -> Records:
         kept = {label: min(seeds, own) for label, own in self.seeds.items()}
         return Records(self.spec.model_copy(update={"seeds": min(seeds, self.spec.seeds)}), kept, self.lost)
 
@@ -76,10 +76,10 @@ def carry_out_all(
 
     for module in ("contrasts", "interim"):
         monkeypatch.setattr(f"assay.study.{module}.compute_contrast", carry_out)
-    beforehand = {pair.id for pair in spec_pairs(spec)}
+    beforehand = {pair.id for pair in study_comparisons(spec)}
     records, looks, folder = Records(spec, {}, lost), list[Any](), None
     for _ in spec.looks:
-        looks = looks_at(records, folder, beforehand, read, looks)
+        looks = carry_out_looks(records, folder, beforehand, read, looks)
         records = Records(spec, next_seeds(spec, looks), lost)
     return looks, records
 
@@ -107,7 +107,7 @@ def test_a_decision_remains_where_a_later_look_would_reverse_it(monkeypatch: pyt
     values = {"supcon": turned, "supcon same": ZERO * 3}
     looks, records = carry_out_all(monkeypatch, spec, values)
     assert records.seeds["supcon"] == 16
-    rows = [row for row in look_rows(looks) if row["id"] == spec_pairs(spec)[0].id]
+    rows = [row for row in look_rows(looks) if row["id"] == study_comparisons(spec)[0].id]
     assert [round(row["value"], 3) for row in rows] == [5, 0, -2.5]
     assert [(row["decision"], row["closed_at"]) for row in rows] == [("higher-beyond", 4)] * 3
     (row,) = (row for row in contrasts_of(looks, spec.most_seeds) if row["environment"] == "reversed")

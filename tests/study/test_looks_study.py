@@ -77,7 +77,7 @@ def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> N
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        run_study(prepare(spec, root), observe_nothing, InProcess(), again=killed)
+        run_study(prepare(spec, root), observe_nothing, InProcess(), prepare_again=killed)
     assert find_finished(root, spec, False) is None
     again = assay.load(STUDY).run(tmp_path, workers=0, progress=False, looks=LOOKS)
     assert again.result is not None

@@ -11,8 +11,8 @@ from tests.study.test_contrasts import FLIPS, Records
 
 from assay.stats.decisions import decide_families
 from assay.stats.power import difference_with_power
-from assay.study.contrasts import families_of
-from assay.study.families import pooling_group, spec_pairs
+from assay.study.contrasts import carry_out_comparisons
+from assay.study.families import pooling_group, study_comparisons
 
 ALPHA = 0.05
 LOOK_ALPHA = 0.02
@@ -46,8 +46,8 @@ def alone(seeds: int = SEEDS, places: int = 8) -> Records:
 
 
 def rows(records: Records, beforehand: list[str] | None = None) -> dict[str, dict[str, Any]]:
-    stated = [pair.id for pair in spec_pairs(records.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    return {row["a"]: row for row in decide_families(families_of(records, stated), [])}  # type: ignore[arg-type]
+    stated = [pair.id for pair in study_comparisons(records.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
+    return {row["a"]: row for row in decide_families(carry_out_comparisons(records, stated), [])}  # type: ignore[arg-type]
 
 
 def test_seeds_that_agree_by_chance_claim_nothing_in_a_family() -> None:
@@ -79,7 +79,7 @@ def test_moderated_variance_by_hand() -> None:
 
 def test_an_exploratory_comparison_changes_no_stated_one() -> None:
     records = study()
-    before = [pair.id for pair in spec_pairs(records.plan.spec)]  # type: ignore[arg-type]
+    before = [pair.id for pair in study_comparisons(records.plan.spec)]  # type: ignore[arg-type]
     less = study()
     del less.statuses["loss 7"]  # type: ignore[attr-defined]
     alone = rows(Records(less.statuses, less.values, less.contrasts, less.errors))
@@ -98,8 +98,8 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
     beforehand: list[str] | None, family: str
 ) -> None:
     records = alone()
-    ids = [pair.id for pair in spec_pairs(records.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    found = decide_families(families_of(records, ids), [])  # type: ignore[arg-type]
+    ids = [pair.id for pair in study_comparisons(records.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
+    found = decide_families(carry_out_comparisons(records, ids), [])  # type: ignore[arg-type]
     error = np.sqrt(0.001**2 / SEEDS + 2 * 0.008**2)
     for row in found:
         assert (row["family"], row["df"], row["decision"]) == (family, SEEDS - 1, "inconclusive")
@@ -111,7 +111,9 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
 @pytest.mark.parametrize(("seeds", "places"), [(SEEDS, 1), (5, 8)])
 def test_a_family_of_one_and_five_seeds_keep_the_degrees_of_freedom_of_the_patients(seeds: int, places: int) -> None:
     records = alone(seeds, places)
-    found = decide_families(families_of(records, [pair.id for pair in spec_pairs(records.plan.spec)]), [])  # type: ignore[arg-type]
+    found = decide_families(
+        carry_out_comparisons(records, [pair.id for pair in study_comparisons(records.plan.spec)]), []
+    )  # type: ignore[arg-type]
     assert {row["decision"] for row in found} == {"higher"}
 
 

@@ -24,7 +24,7 @@ from assay.report.words import decision_numbers
 from assay.spec.parse import parse_study
 from assay.store.kinds import kinds
 from assay.study.families import comparison_columns
-from assay.study.interim import primary_pairs
+from assay.study.interim import primary_comparisons
 from assay.study.records import stored_study
 from assay.study.replication import (
     SHIPPED,
@@ -142,7 +142,7 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
     del data["values"]
     for claim in CLAIMS.each_test(data):
         if "role" not in claim["row"] and claim["study"] in SHIPPED_STUDIES:
-            pairs = primary_pairs(parse_study(claim["study"]))
+            pairs = primary_comparisons(parse_study(claim["study"]))
             rows = [{**comparison_columns(pair), "role": "primary", "margin": pair.contrast.margin} for pair in pairs]
             assert CLAIMS.selected(rows, claim), claim["id"]
 
@@ -252,7 +252,7 @@ def test_a_built_in_study_replicates_the_earlier_result_that_is_shipped_with_it(
         monkeypatch.setattr("assay.study.replication.design_of", lambda _: known.design)
     shipped = find_earlier(tmp_path, spec)
     assert shipped is not None
-    assert {row["id"] for row in shipped.rows} == {pair.id for pair in primary_pairs(spec)}
+    assert {row["id"] for row in shipped.rows} == {pair.id for pair in primary_comparisons(spec)}
     assert find_earlier(tmp_path, parse_study(name, overrides=[f"first_seed={shipped.last_seed}"])) is None
     if known.drawn:
         assert find_earlier(tmp_path, parse_study(name, overrides=["recipe.batch_size=96"])) is None
@@ -265,7 +265,7 @@ def test_the_page_shows_the_earlier_result_that_is_shipped(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = stored_study(root).plan.spec
-    (pair,) = primary_pairs(spec)
+    (pair,) = primary_comparisons(spec)
     decided = {"decision": "lower", "decision_level": 0.98, "decision_low": -0.2, "decision_high": -0.1}
     row = {"id": pair.id, "value": -0.15, "seeds": 20, **decided, "decision_p": 0.01}
     known = EarlierRun(spec.name, 60, 79, 0, drawn=True, rows=[row], design=design_of(spec), note="not registered")

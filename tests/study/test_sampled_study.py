@@ -16,7 +16,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.stats.findings import parse_finding
-from assay.study.families import spec_pairs
+from assay.study.families import study_comparisons
 from assay.study.preview import preview_tables
 
 TESTS: dict[str, Any] = {
@@ -51,7 +51,7 @@ def test_files_pair_every_confounder_with_its_own_p_0(files: dict[str, Any], tmp
     by_place = {(trial.point.label, trial.training.seed): trial.id for trial in plan.trials}
     starts = {by_place[f"cross-entropy · {confounder} · 0", 0] for confounder in ("tag", "sex", "view")}
     assert len(starts) == 3
-    pairs = spec_pairs(spec)
+    pairs = study_comparisons(spec)
     assert [dict(pair.where) for pair in pairs] == [{"confounder": name} for name in ("tag", "sex", "view")]
     for pair in pairs:
         sides = [[dict(point.coordinates) for point in side] for side in (pair.a, pair.b)]

@@ -11,7 +11,7 @@ from tests.worlds.studies import SMALL
 from assay.plugin import StoreError
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.study.families import spec_pairs
+from assay.study.families import study_comparisons
 from assay.study.registration import read_prespecified, state
 
 PRESPECIFIED = "stated.json"
@@ -32,7 +32,7 @@ def reversed_by(strength: float) -> StudySpec:
 def exploratory(root: Path, spec: StudySpec) -> dict[str, bool]:
     """Level -> whether its comparison is exploratory."""
     before = read_prespecified(root, spec).pairs
-    return {pair.level_a: pair.id not in before for pair in spec_pairs(spec)}
+    return {pair.level_a: pair.id not in before for pair in study_comparisons(spec)}
 
 
 def test_a_level_that_is_added_after_results_is_exploratory(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from assay.plugin import RecipeSpec, deterministic, library_draws
 from assay.testing.data import squares
 from assay.training import state
 from assay.training.graph import DeviceBuffers
-from assay.training.state import TrainingState, begin
+from assay.training.state import TrainingState, begin_training
 
 CPU = torch.device("cpu")
 AUGMENTED = (part("augmentation", "flip"), part("augmentation", "shift"))
@@ -22,7 +22,7 @@ HELD = (part("augmentation", "flip"), part("augmentation", "affine"))
 
 def trained(folder: Path, chosen: RecipeSpec, steps: int = 25) -> TrainingState:
     with deterministic(1), library_draws(0, "fit"):
-        run = begin(chosen, squares(70, seed=1), squares(30, seed=2), 2, 0, CPU, folder)
+        run = begin_training(chosen, squares(70, seed=1), squares(30, seed=2), 2, 0, CPU, folder)
         for _ in range(steps):
             run.train_step()
     return run

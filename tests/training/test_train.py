@@ -27,7 +27,7 @@ from assay.plugin import (
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training import feed
-from assay.training.state import TrainingState, begin
+from assay.training.state import TrainingState, begin_training
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 
@@ -66,7 +66,9 @@ class OtherWitness(Witness):
 
 
 def steps_of(name, tmp_path, steps=5):
-    run = begin(recipe(f"tests.training.test_train:{name}"), TRAINING, VALIDATION, 2, 3, torch.device("cpu"), tmp_path)
+    run = begin_training(
+        recipe(f"tests.training.test_train:{name}"), TRAINING, VALIDATION, 2, 3, torch.device("cpu"), tmp_path
+    )
     start = {key: value.clone() for key, value in run.network.state_dict().items()}
     for _ in range(steps):
         run.train_step()

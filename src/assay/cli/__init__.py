@@ -613,9 +613,9 @@ def _done(arguments: list[str]) -> int:
         from assay.store.folder import received_folder
 
         if root := received_folder.get():
-            from assay.report.page import strange_content
+            from assay.report.page import unreadable_folder_text
 
-            print(strange_content(root, error), file=sys.stderr)
+            print(unreadable_folder_text(root, error), file=sys.stderr)
             return StoreError.exit_code
         traceback.print_exc()
         return FAULT

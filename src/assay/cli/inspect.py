@@ -172,7 +172,7 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     from assay.report.page import require_page
     from assay.store.find import find_run
     from assay.store.folder import RunFolder
-    from assay.store.manifest import SIGNATURE, SIGNED, signature_change, signing_key
+    from assay.store.manifest import SIGNATURE, SIGNED, find_signature_change, signing_key
     from assay.store.place import PAGE, working_in
     from assay.store.signing import sign
     from assay.store.soundness import Soundness
@@ -182,7 +182,7 @@ def seal_command(run: str, out: Path, key: Path) -> None:
         soundness = Soundness(RunFolder(root))
         if wrong := [change for change in soundness.changes() if change.path.name not in (SIGNED, SIGNATURE)]:
             raise StoreError(f"{wrong[0].text}; {soundness.remedy(wrong[0])}")
-        if is_file(root / PAGE) and not signature_change(root):
+        if is_file(root / PAGE) and not find_signature_change(root):
             require_page(root)
         sign(root, at_home(key))
     if not (by := signing_key(root)):

@@ -24,7 +24,7 @@ from assay.store.columns import Table
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.find import candidate_folders, find_run
-from assay.store.folder import EARLIER, RunFolder, remove_unit
+from assay.store.folder import EARLIER_TABLES, RunFolder, remove_unit
 from assay.store.manifest import PAGE_UNSIGNED, added_files, page_is_signed, read_manifest, write_manifest
 from assay.store.place import PAGE, RUN, working_in
 from assay.store.schema import (
@@ -95,7 +95,7 @@ def results_command(run: str, table: str, out: Path, form: TableFormat) -> None:
     )
     rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
-        print(f"{folder.root}: {EARLIER}", file=sys.stderr)
+        print(f"{folder.root}: {EARLIER_TABLES}", file=sys.stderr)
     if form.json:
         print(jsonlib.dumps([_part(_plain(row), columns) for row in rows], indent=1))
     elif form.csv:

@@ -31,7 +31,7 @@ from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
 from assay.store.files import REMAKE_FILE, read_checked_json, read_json, write_text
 from assay.store.folder import RunFolder
-from assay.store.place import UnitKind, is_worked_in, require_regular_files, require_run_folder
+from assay.store.place import UnitKind, is_locked, require_regular_files, require_run_folder
 
 # Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process.
 
@@ -679,7 +679,7 @@ def _submitted_handles(root: Path) -> dict[str, str]:
     sent, notes = root / ENGINE / "sent", root / ENGINE / "note"
     handles_by_task = {path.name: _text_of(path) for path in sent.glob("*") if not (notes / path.name).is_file()}
     if _engine_name(root) != "slurm":
-        return handles_by_task if is_worked_in(root) else {}
+        return handles_by_task if is_locked(root) else {}
     for name, handle in handles_by_task.items():
         _handle(handle, sent / name)
     alive = _slurm(root).poll(set(handles_by_task.values()))

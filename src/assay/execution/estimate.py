@@ -19,8 +19,9 @@ from assay.core.registry import build
 from assay.core.types import FactorTable, Inputs
 from assay.data.cache import ArrayImages, ArrayMasks, ProgressCallback, no_progress
 from assay.execution.jobs import inputs_of, network_of
-from assay.execution.local import PROCESSOR, computing_on, keeping_memory
-from assay.execution.plan import Plan, Source, start_id
+from assay.execution.local import PROCESSOR, computing_on, keep_freed_memory
+from assay.execution.plan import Plan
+from assay.execution.sources import Source, start_id
 from assay.models.initialization import build_finetuning
 from assay.models.networks import as_network
 from assay.models.ref import Model
@@ -32,9 +33,9 @@ from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
-from assay.training.loop import computing
+from assay.training.loop import training_numerics
 from assay.training.mitigations import phases_of
-from assay.training.state import begin
+from assay.training.state import begin_training
 
 SHARING = 1.1  # workers share caches and memory, read images and tell their progress
 TRIAL = 0.3  # seconds of a trial other than steps: a head, weights, records
@@ -226,9 +227,9 @@ def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: st
     made_up = _random_batch(min(recipe.batch_size, images), inputs, recipe.groups)
     batch_size = batch_size_for(device, (inputs.channels, inputs.size, inputs.size))
     with ExitStack() as stack:
-        for setting in (keeping_memory(), computing_on(device), computing(recipe, 0, device)):
+        for setting in (keep_freed_memory(), computing_on(device), training_numerics(recipe, 0, device)):
             stack.enter_context(setting)
-        run = begin(recipe, made_up, made_up, inputs.classes, training.seed, torch.device(device), Path())
+        run = begin_training(recipe, made_up, made_up, inputs.classes, training.seed, torch.device(device), Path())
         step = _seconds(run.train_step, device, recipe.threads)
         network = channels_last(run.network, torch.device(device)).eval()
         pixels = torch.rand(batch_size, inputs.channels, inputs.size, inputs.size, device=device)

@@ -1,4 +1,8 @@
-"""Jobs that train and probe, with their validation records and provenance."""
+"""Jobs that train, join folds, import models and probe; the models and readings that they store.
+
+Each job leaves one record in a run folder, written last; run again, it returns at once or continues. `TrainedModel`
+loads what a training left, and `population_of` opens images once per process.
+"""
 
 from __future__ import annotations
 
@@ -154,11 +158,11 @@ class TrainJob:
         write_curve(unit, fitted.curve)
         return self._record(fitted, len(training), validation.table.target)
 
-    def _record(self, fitted: TrainingResult, trained_on: int, validated_on: np.ndarray) -> dict[str, Any]:
+    def _record(self, fitted: TrainingResult, training_images: int, validation_target: np.ndarray) -> dict[str, Any]:
         last, start = fitted.curve[-1], start_of(fitted.network)
         record: dict[str, Any] = {"validation_auroc": None}
         if fitted.validated is not None:
-            record = validation_facts(fitted.validated.double().numpy(), validated_on)
+            record = validation_facts(fitted.validated.double().numpy(), validation_target)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
             "reason": str(fitted.collapsed or fitted.finding),
@@ -172,8 +176,8 @@ class TrainJob:
             "steps": fitted.steps,
             "train_loss": last["train_loss"],
             "validation_loss": last["validation_loss"],
-            "images": trained_on,
-            "validation_images": len(validated_on),
+            "images": training_images,
+            "validation_images": len(validation_target),
             **record,
         }
 
@@ -401,12 +405,16 @@ class ProbeJob:
         readings = {name: id for name, id in self.readings.items() if folder.complete("readings", id)}
         return {name: stored_reading(folder.outputs(id)) for name, id in readings.items()}
 
-    def _keep_outputs(self, folder: RunFolder, scene: PopulationScene, reads: Mapping[str, ModelOutputs]) -> None:
+    def _keep_outputs(
+        self, folder: RunFolder, scene: PopulationScene, outputs_by_environment: Mapping[str, ModelOutputs]
+    ) -> None:
         for name, id in self.readings.items():
-            if name not in reads or folder.complete("readings", id):
+            if name not in outputs_by_environment or folder.complete("readings", id):
                 continue
             record = {**self._model_key, "environment": name}
-            write_reading(folder, id, scene.environment(name).table, reads[name], record, self.model.fold)
+            write_reading(
+                folder, id, scene.environment(name).table, outputs_by_environment[name], record, self.model.fold
+            )
 
 
 def write_reading(
@@ -504,7 +512,7 @@ def layers_of(recipe: RecipeSpec, network: nn.Module) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class GivenJob:
+class ImportModelJob:
     """Copies one model that was trained elsewhere; validation images set its thresholds.
 
     Attributes:

@@ -1,4 +1,7 @@
-"""Run tasks on this machine: in this process or in worker processes."""
+"""Run tasks on this machine: in this process (`InProcess`) or in worker processes (`Workers`).
+
+Also choose the device on which networks compute, and keep memory that a step freed for the next one.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +64,8 @@ def choose_device(requested: str) -> str:
     if number >= len(devices):
         import torch
 
-        available = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(devices))])
-        listing = f"torch {torch.__version__} sees {available}"
+        devices_text = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(devices))])
+        listing = f"torch {torch.__version__} sees {devices_text}"
         raise SpecError(f"device '{requested}' is not there: {listing}; choose one of these, or auto")
     return f"cuda:{number}"
 
@@ -124,7 +127,7 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for the same in a pro
 
 
 @contextmanager
-def keeping_memory() -> Generator[None]:
+def keep_freed_memory() -> Generator[None]:
     """Make this process keep freed memory, as workers do, where its C library allows it; afterward it keeps no more
     than glibc grows to by itself.
     """
@@ -147,7 +150,7 @@ def keeping_memory() -> Generator[None]:
 # containers and clusters do not let a process make.
 
 REPORT_EVERY = 0.25
-ASKS_TO_STOP = (signal.SIGINT, signal.SIGTERM)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """A terminal and a scheduler send them to the whole process group; the parent acts on them."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -156,7 +159,7 @@ class Stop:
     """Asks all workers to stop: a pipe that nobody reads, so each worker sees a signal that is sent once."""
 
     def __init__(self) -> None:
-        self.seen_by_workers, self._ours = multiprocessing.get_context("spawn").Pipe(duplex=False)
+        self.workers_end, self._ours = multiprocessing.get_context("spawn").Pipe(duplex=False)
         self._set = False
 
     def set(self) -> None:
@@ -172,7 +175,7 @@ class Stop:
     def close(self) -> None:
         """Free the pipe once the workers are gone."""
         self._ours.close()
-        self.seen_by_workers.close()
+        self.workers_end.close()
 
 
 @dataclass
@@ -257,7 +260,7 @@ class WorkerPool:
     def _start_worker(self) -> Worker:
         context = multiprocessing.get_context("spawn")
         pipe, worker_pipe = context.Pipe()
-        process = context.Process(target=_work, args=(worker_pipe, self.stop.seen_by_workers), daemon=True)
+        process = context.Process(target=_worker_main, args=(worker_pipe, self.stop.workers_end), daemon=True)
         variables = {
             **dict.fromkeys(THREAD_VARIABLES, str(self.threads)),
             **KEEP_MEMORY,
@@ -283,11 +286,11 @@ def _without_script() -> Generator[None]:
         sys.modules["__main__"] = script
 
 
-def _work(pipe: Connection, stop: Connection) -> None:
+def _worker_main(pipe: Connection, stop: Connection) -> None:
     """Main loop of a worker process until its pipe closes."""
     from assay.core.terminal import visible_outputs
 
-    for number in ASKS_TO_STOP:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the parent handles it
     _die_with_parent()
     last_report = 0.0
@@ -350,7 +353,7 @@ def _environment(values: dict[str, str]) -> Generator[None]:
 def _blocked_signals() -> Generator[None]:
     """Signals wait: a process that is started meanwhile has them blocked until it ignores them."""
     ensure_running()  # this helper of multiprocessing unblocks signals when it begins, else with the first process
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKS_TO_STOP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
@@ -417,7 +420,7 @@ class Workers:
         stop = Stop()
         pool = WorkerPool(self.threads, stop)
 
-        def is_interrupted() -> None:
+        def interrupt() -> None:
             if stop.is_set():
                 pool.kill()
             elif self.on_interrupt is not None:
@@ -425,7 +428,7 @@ class Workers:
             stop.set()
 
         try:
-            with on_signals(ASKS_TO_STOP, is_interrupted):
+            with on_signals(STOP_SIGNALS, interrupt):
                 self._loop(queue, outcome, observe, pool, stop)
         except FullError:
             pool.kill()

@@ -28,7 +28,7 @@ from urllib.parse import quote
 
 from assay.core.errors import DISTRIBUTION, FullError, StoreError
 from assay.core.files import write_bytes
-from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES, on_signals
+from assay.execution.local import KEEP_MEMORY, STOP_SIGNALS, THREAD_VARIABLES, on_signals
 from assay.execution.tasks import (
     Context,
     Event,
@@ -356,7 +356,7 @@ class Remote:
             if self.on_interrupt is not None:
                 self.on_interrupt()
 
-        with on_signals(ASKS_TO_STOP, is_interrupted):
+        with on_signals(STOP_SIGNALS, is_interrupted):
             while self._sent or (queue.waiting and not exchange.stop.exists()):
                 busy = not exchange.stop.exists() and not self._submit(exchange, queue, outcome, observe)
                 if exchange.stop.exists():  # jobs at work leave a checkpoint; others could wait for days to do so

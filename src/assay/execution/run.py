@@ -1,4 +1,8 @@
-"""The protocol of a run of any kind, and the driver that carries it out in a run folder."""
+"""The steps of a run of any kind (`RunSteps`), and the functions that carry them out in a run folder.
+
+`carry_out` runs rounds of tasks, then writes the tables and the page and seals the folder. `rebuild` writes tables and
+page again from records. `run_tasks` runs one round.
+"""
 
 from __future__ import annotations
 
@@ -182,17 +186,17 @@ def record_owner(root: Path, *, ours: bool) -> None:
         )
     elif not _began_here(root):
         write_text(root / BEGUN, secrets.token_hex(16))
-        leave_mark(_beginning(root))
+        leave_mark(_begin_mark(root))
 
 
 def _began_here(root: Path) -> bool:
     try:
-        return is_file(root / BEGUN) and has_mark(_beginning(root))
+        return is_file(root / BEGUN) and has_mark(_begin_mark(root))
     except OSError:  # another user's
         return False
 
 
-def _beginning(root: Path) -> str:
+def _begin_mark(root: Path) -> str:
     """Return the text that is remembered: a random number and the folder's inode, by which a copy is recognized."""
     return f"begun {file_hash(root / BEGUN)} in {root.stat().st_ino}"
 

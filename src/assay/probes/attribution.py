@@ -30,7 +30,7 @@ from assay.probes.faithfulness import (
     add_remark,
     attributed_effect,
     center_prior,
-    check_methods,
+    check_sanity,
     erasures,
     lesion_effects,
     map_measurements,
@@ -273,7 +273,7 @@ class Attribution:
                 attributed_effect(maps, references, template_of_explainer) if explainer.additive else []
             )
             first_maps[name] = maps[: len(sanity_sample)].copy()
-        sanity = check_methods(references.subject, supported, first_maps, sanity_sample, template)
+        sanity = check_sanity(references.subject, supported, first_maps, sanity_sample, template)
         for name, refusal in refusals.items():
             if refusal:
                 rows += [

@@ -92,7 +92,7 @@ class DecodingTask:
     @property
     def rows(self) -> np.ndarray:
         """The rows of all targets, concatenated; no row is in two targets."""
-        return np.concatenate([question.rows for question in self.targets] or [np.empty(0, dtype=np.int64)])
+        return np.concatenate([target.rows for target in self.targets] or [np.empty(0, dtype=np.int64)])
 
 
 def decoding_tasks(table: FactorTable, folds: int, within_class: bool) -> list[DecodingTask]:
@@ -104,10 +104,10 @@ def decoding_tasks(table: FactorTable, folds: int, within_class: bool) -> list[D
             decides by the design of the rows. A measured association could be above a limit in one fold and below it in
             the next, which would change the question.
     """
-    return [_task(table, factor, folds, within_class) for factor in table.factors]
+    return [_decoding_task(table, factor, folds, within_class) for factor in table.factors]
 
 
-def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> DecodingTask:
+def _decoding_task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> DecodingTask:
     values = table.columns[factor.name].astype(np.float64)
     present = np.flatnonzero(~np.isnan(factor.numbers(values)))
     missing = len(values) - len(present)
@@ -152,13 +152,15 @@ def _decoder_target(
     else:
         positive = (values[rows] > _halving_threshold(values[rows]))[:, None]
         values_to_fit = (average_ranks(values[rows]) / len(rows))[:, None]
-    has_both_sides = [_patients(patient[rows], side) >= folds for column in positive.T for side in (column, ~column)]
+    has_both_sides = [
+        _count_patients(patient[rows], side) >= folds for column in positive.T for side in (column, ~column)
+    ]
     return DecoderTarget(rows, values_to_fit, positive) if has_both_sides and all(has_both_sides) else None
 
 
 def _level_indicators(values: np.ndarray, patient: np.ndarray, folds: int) -> np.ndarray:
     """Return indicators [m, levels] of the levels that enough patients have; of two levels only the second."""
-    levels = [code for code in np.unique(values) if _patients(patient, values == code) >= folds]
+    levels = [code for code in np.unique(values) if _count_patients(patient, values == code) >= folds]
     if len(levels) < 2:
         return np.zeros((len(values), 0), dtype=bool)
     return np.stack([values == code for code in (levels[1:] if len(levels) == 2 else levels)], axis=1)
@@ -171,7 +173,7 @@ def _halving_threshold(values: np.ndarray) -> float:
     return float(levels[np.abs(above - 0.5).argmin()])
 
 
-def _patients(patient: np.ndarray, rows: np.ndarray) -> int:
+def _count_patients(patient: np.ndarray, rows: np.ndarray) -> int:
     return len(np.unique(patient[rows]))
 
 
@@ -214,7 +216,7 @@ class DecodingScore:
     reason: Reason = NO_REASON
 
 
-_Answered = tuple[float, np.ndarray]
+_TargetScore = tuple[float, np.ndarray]
 """AUROC of one target, NaN where no fold has both sides, and the influence of each row on it."""
 
 
@@ -225,17 +227,19 @@ def score_spaces(
     targets_by_rows: dict[bytes, list[DecoderTarget]] = {}
     for target in (target for task in tasks for target in task.targets):
         targets_by_rows.setdefault(target.rows.tobytes(), []).append(target)
-    places = [(space, space.group) for space in spaces]
-    places += [(space, SHUFFLED) for space in spaces if space.also_shuffled]
-    scores: dict[int, list[_Answered]] = {}
+    space_groups = [(space, space.group) for space in spaces]
+    space_groups += [(space, SHUFFLED) for space in spaces if space.also_shuffled]
+    scores: dict[int, list[_TargetScore]] = {}
     for targets in targets_by_rows.values():
         pairs = [_score_targets(space, targets, fold, seed) for space in spaces]
-        by_place = [plain for plain, _ in pairs] + [shuffled for _, shuffled in pairs if shuffled]
-        scores |= {id(target): [scores_of_place[i] for scores_of_place in by_place] for i, target in enumerate(targets)}
+        scores_by_group = [plain for plain, _ in pairs] + [shuffled for _, shuffled in pairs if shuffled]
+        scores |= {
+            id(target): [group_scores[i] for group_scores in scores_by_group] for i, target in enumerate(targets)
+        }
     return {
         task.factor: [
-            _combine(space, group, task, [scores[id(target)][i] for target in task.targets], patient)
-            for i, (space, group) in enumerate(places)
+            _mean_score(space, group, task, [scores[id(target)][i] for target in task.targets], patient)
+            for i, (space, group) in enumerate(space_groups)
         ]
         for task in tasks
     }
@@ -243,7 +247,7 @@ def score_spaces(
 
 def _score_targets(
     space: FeatureSpace, targets: list[DecoderTarget], fold: np.ndarray, seed: int
-) -> tuple[list[_Answered], list[_Answered]]:
+) -> tuple[list[_TargetScore], list[_TargetScore]]:
     """Return the scores of targets on the same rows, and those of permuted values, empty unless requested."""
     rows = targets[0].rows
     values = np.concatenate([target.values for target in targets], axis=1)
@@ -260,22 +264,22 @@ def _score_targets(
 
 def _mean_auroc(
     predictions: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], fold: np.ndarray
-) -> _Answered:
+) -> _TargetScore:
     """Return the mean AUROC over a target's columns, with pairs of rows compared within a fold only."""
     values: list[float] = []
     contribution = np.zeros(len(fold))
     for column, is_positive in zip(predictions.T, positive.T.astype(np.int64), strict=True):
-        right, opposite = placements(column, is_positive, fold)
+        negatives_below, opposite = placements(column, is_positive, fold)
         pairs = opposite[is_positive == 1].sum()
         if pairs == 0:
             return float("nan"), contribution
-        values.append(float(right[is_positive == 1].sum() / pairs))
-        contribution += auroc_influence(right, opposite, is_positive) / positive.shape[1]
+        values.append(float(negatives_below[is_positive == 1].sum() / pairs))
+        contribution += auroc_influence(negatives_below, opposite, is_positive) / positive.shape[1]
     return float(np.mean(values)), contribution
 
 
-def _combine(
-    space: FeatureSpace, group: str, task: DecodingTask, scores: list[_Answered], patient: np.ndarray
+def _mean_score(
+    space: FeatureSpace, group: str, task: DecodingTask, scores: list[_TargetScore], patient: np.ndarray
 ) -> DecodingScore:
     """Return the mean over a task's targets."""
     undefined_value = float("nan")
@@ -367,11 +371,11 @@ class Decodability:
         within_class = not (self.environment == INDEPENDENT and scene.has_phantom)
         tasks = decoding_tasks(table, self.folds, within_class)
         fold = folds_by_patient(table.patient, self.folds, model.seed)
-        scores = score_spaces(_spaces(reading, environment), tasks, fold, table.patient, model.seed)
+        scores = score_spaces(_feature_spaces(reading, environment), tasks, fold, table.patient, model.seed)
         measurements: list[Measurement] = []
         for task in tasks:
             measurements += [_measurement(task, score, environment, within_class) for score in scores[task.factor]]
-            measurements += _missing(task, environment)
+            measurements += _missing_measurements(task, environment)
         return measurements
 
     def _environment(self, scene: Scene) -> Environment:
@@ -387,7 +391,7 @@ def mean_pixels(images: Images, batch: int = 256) -> Float[np.ndarray, "n d"]:
     return np.concatenate(parts)
 
 
-def _spaces(reading: Reading, environment: Environment) -> list[FeatureSpace]:
+def _feature_spaces(reading: Reading, environment: Environment) -> list[FeatureSpace]:
     model = reading.model
     trained = reading.read(environment).activations
     spaces = [FeatureSpace(TRAINED, layer, trained[layer], also_shuffled=True) for layer in model.layers]
@@ -415,7 +419,7 @@ def _measurement(task: DecodingTask, score: DecodingScore, environment: Environm
     )
 
 
-def _missing(task: DecodingTask, environment: Environment) -> list[Measurement]:
+def _missing_measurements(task: DecodingTask, environment: Environment) -> list[Measurement]:
     """Return the number of images without a value of the factor; nothing where all have one."""
     if not task.missing:
         return []

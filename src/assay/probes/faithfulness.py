@@ -48,32 +48,32 @@ class RandomizedNetwork:
     """A network with the weights of some layers randomized.
 
     Attributes:
-        order: `cascading` for all layers from the last down to `down_to`, `independent` for one stage alone.
-        down_to: The earliest randomized layer.
-        throughout: Whether all layers are randomized.
+        order: `cascading` for all layers from the last down to `earliest_layer`, `independent` for one stage alone.
+        earliest_layer: The earliest randomized layer.
+        all_layers: Whether all layers are randomized.
         network: The network, in the mode and on the device of the original.
     """
 
     order: str
-    down_to: str
-    throughout: bool
+    earliest_layer: str
+    all_layers: bool
     network: nn.Module
 
 
-def randomized_networks(subject: ExplainedNetwork) -> Iterator[RandomizedNetwork]:
+def randomized_networks(explained: ExplainedNetwork) -> Iterator[RandomizedNetwork]:
     """Yield the network with layers randomized from the last on, stage by stage; then with each earlier stage alone.
 
     The values of each weight tensor are permuted, the same way for every model. Their distribution stays the same, so
     that no layer dies, and only the learned arrangement is lost.
     """
-    steps = stages(subject)
+    steps = stages(explained)
     for last in range(len(steps)):
         names = {name for stage in steps[: last + 1] for name in stage.parameters}
-        network = with_permuted_weights(subject.network, names)
-        yield RandomizedNetwork(CASCADING, steps[last].down_to, last == len(steps) - 1, network)
+        network = with_permuted_weights(explained.network, names)
+        yield RandomizedNetwork(CASCADING, steps[last].earliest_layer, last == len(steps) - 1, network)
     for stage in steps[1:]:
         yield RandomizedNetwork(
-            INDEPENDENT, stage.down_to, False, with_permuted_weights(subject.network, set(stage.parameters))
+            INDEPENDENT, stage.earliest_layer, False, with_permuted_weights(explained.network, set(stage.parameters))
         )
 
 
@@ -83,24 +83,24 @@ class Stage:
 
     Attributes:
         parameters: Names of their parameters.
-        down_to: The earliest of them.
+        earliest_layer: The earliest of them.
     """
 
     parameters: tuple[str, ...]
-    down_to: str
+    earliest_layer: str
 
 
-def stages(subject: ExplainedNetwork) -> list[Stage]:
+def stages(explained: ExplainedNetwork) -> list[Stage]:
     """Return all layers with weights from the last to the first: the last one, then thirds; fewer where there are few
     layers.
 
     Layers come in the order in which they ran last; those that were not seen to run come first in the network.
     """
-    ran = {step.name: place for place, step in enumerate(subject.steps)}
+    place_by_name = {step.name: place for place, step in enumerate(explained.steps)}
     layers: dict[str, list[str]] = {}
-    for name, _ in subject.network.named_parameters():
+    for name, _ in explained.network.named_parameters():
         layers.setdefault(name.rpartition(".")[0], []).append(name)
-    order = sorted(layers, key=lambda layer: ran.get(layer, -1), reverse=True)
+    order = sorted(layers, key=lambda layer: place_by_name.get(layer, -1), reverse=True)
     parts = [order[:1], *np.array_split(np.array(order[1:], dtype=object), STAGES - 1)]
     return [
         Stage(tuple(name for layer in part for name in layers[layer]), str(part[-1]) or "the network's own")
@@ -195,7 +195,7 @@ CENTER_PRIOR_SD = 0.25
 
 
 @dataclass(frozen=True)
-class Sanity:
+class SanityResult:
     """Results of the sanity checks of one explainer.
 
     Attributes:
@@ -217,27 +217,27 @@ def center_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
 
 
 def score_maps(
-    maps: Float[np.ndarray, "n h w"], parts: Sequence[LesionSubset], sample: LesionSample, template: Measurement
+    maps: Float[np.ndarray, "n h w"], subsets: Sequence[LesionSubset], sample: LesionSample, template: Measurement
 ) -> Iterator[Measurement]:
     """Yield every score of an explainer's maps, for all lesions, by kind and by size."""
     fault = reason_for_broken_maps(maps)
     empty = int((maps == 0).all(axis=(1, 2)).sum())
     remark = Reason.of(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NO_REASON
-    for part in parts:
-        template_of_part = replace(
-            template, group=part.kind, level=part.size, unit="share", direction="higher", reason=remark
+    for subset in subsets:
+        subset_template = replace(
+            template, group=subset.kind, level=subset.size, unit="share", direction="higher", reason=remark
         )
         if fault:
-            yield from (undefined_at(template_of_part, name, fault) for name in MEASURES)
+            yield from (undefined_at(subset_template, name, fault) for name in MEASURES)
             continue
-        is_whole = not (part.kind or part.size)
-        scores = localization(maps, part.masks, None if is_whole else sample.lesion & ~part.masks)
+        is_whole = not (subset.kind or subset.size)
+        scores = localization(maps, subset.masks, None if is_whole else sample.lesion & ~subset.masks)
         for name, values in zip(MEASURES, scores, strict=False):
             present = ~np.isnan(values)
             chance = float(scores.area[present].mean()) if present.any() else np.nan
             reason = Reason.of(Code.NO_SUCH_LESION_WITH_REST)
             yield mean_over_images(
-                replace(template_of_part, measure=name, chance=chance), values, sample.patient, reason
+                replace(subset_template, measure=name, chance=chance), values, sample.patient, reason
             )
 
 
@@ -266,35 +266,37 @@ def undefined_at(template: Measurement, measure: str, reason: Reason) -> Measure
     return replace(measurement, level=template.level)
 
 
-def check_methods(
-    subject: ExplainedNetwork,
-    methods: Mapping[str, Explainer],
-    before: Mapping[str, np.ndarray],
+def check_sanity(
+    network: ExplainedNetwork,
+    explainers: Mapping[str, Explainer],
+    original_maps: Mapping[str, np.ndarray],
     sample: LesionSample,
     template: Measurement,
-) -> Mapping[str, Sanity]:
+) -> Mapping[str, SanityResult]:
     """Check every explainer on every network with randomized layers, each of which is built once.
 
     Args:
-        subject: The unchanged network.
-        methods: Explainers by name.
-        before: Explainer -> maps of the sample by the unchanged network.
+        network: The unchanged network.
+        explainers: Explainers by name.
+        original_maps: Explainer -> maps of the sample by the unchanged network.
         sample: The images.
         template: A measurement with the environment.
 
     Returns:
         Explainer -> its results.
     """
-    rows: dict[str, list[Measurement]] = {name: [] for name in methods}
+    rows: dict[str, list[Measurement]] = {name: [] for name in explainers}
     remarks: dict[str, Reason] = {}
-    for randomization in randomized_networks(subject):
+    for randomization in randomized_networks(network):
         randomized = sample.subject(randomization.network)
-        has_same_weights = have_equal_weights(subject.network, randomization.network)
-        for name, explainer in methods.items():
+        has_same_weights = have_equal_weights(network.network, randomization.network)
+        for name, explainer in explainers.items():
             maps = sample.maps(explainer, randomized)
-            ranks = rank_correlations(before[name], maps)
-            similarities = np.where(np.isnan(ranks), np.nan, structural_similarities(before[name], maps))
-            template_of_check = replace(template, factor=name, group=randomization.order, level=randomization.down_to)
+            ranks = rank_correlations(original_maps[name], maps)
+            similarities = np.where(np.isnan(ranks), np.nan, structural_similarities(original_maps[name], maps))
+            template_of_check = replace(
+                template, factor=name, group=randomization.order, level=randomization.earliest_layer
+            )
             for measure, values in ((RANK, ranks), (STRUCTURE, similarities)):
                 measured_change = mean_over_images(
                     replace(template_of_check, measure=measure),
@@ -303,12 +305,12 @@ def check_methods(
                     sanity_verdict(values, has_same_weights),
                 )
                 rows[name].append(measured_change)
-                if randomization.throughout:
+                if randomization.all_layers:
                     rows[name].append(replace(measured_change, group="", level=""))
-            if randomization.throughout:
+            if randomization.all_layers:
                 remarks[name] = sanity_verdict(ranks, has_same_weights)
     unchecked = sanity_verdict(np.empty(0), True)
-    return {name: Sanity(measurements, remarks.get(name, unchecked)) for name, measurements in rows.items()}
+    return {name: SanityResult(measurements, remarks.get(name, unchecked)) for name, measurements in rows.items()}
 
 
 def add_remark(rows: Sequence[Measurement], remark: Reason) -> list[Measurement]:
@@ -362,11 +364,11 @@ def remove_lesions(
         ndimage.distance_transform_edt(~pixels, return_distances=False, return_indices=True) for pixels in lesion
     ]
 
-    def without_some(part: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n c h w"]:
+    def remove_some(part: Bool[np.ndarray, "n h w"]) -> Float[np.ndarray, "n c h w"]:
         filling = np.stack([source[at[0], at[1]] for source, at in zip(part, nearest, strict=True)])
         return np.where(filling[:, None], lesion_free, images)
 
-    return without_some
+    return remove_some
 
 
 def paint_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b c h w"]:
@@ -375,19 +377,20 @@ def paint_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"])
     sd = _BLUR * min(images.shape[2:])
     weight = gaussian(visible, sd) + 1e-6
     background = (images * visible).sum(dim=(2, 3), keepdim=True) / visible.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    around = (gaussian(images * visible, sd) + 1e-6 * background) / weight
-    return torch.where(where, around, images)
+    neighbors_mean = (gaussian(images * visible, sd) + 1e-6 * background) / weight
+    return torch.where(where, neighbors_mean, images)
 
 
 # --- effect on the outputs ------------------------------------------------------------------------------------------
 
 
-def own_log_odds(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+def true_class_log_odds(logits: Float[np.ndarray, "n k"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Return the log-odds of each image's own class against the rest.
 
     Examples:
         >>> logits = np.log([[0.5, 0.25, 0.25], [0.1, 0.2, 0.7], [0.8, 0.1, 0.1]])
-        >>> np.exp(own_log_odds(logits, np.array([0, 1, 2]))).round(6).tolist()  # 0.5 / 0.5, 0.2 / 0.8, 0.1 / 0.9
+        >>> odds = np.exp(true_class_log_odds(logits, np.array([0, 1, 2])))
+        >>> odds.round(6).tolist()  # 0.5 / 0.5, 0.2 / 0.8, 0.1 / 0.9
         [1.0, 0.25, 0.111111]
     """
     return np.stack([class_score(logits, label) for label in range(logits.shape[1])], axis=1)[
@@ -403,7 +406,11 @@ def log_odds_unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"
 
 
 def erasures(
-    parts: list[LesionSubset], subject: ExplainedNetwork, sample: LesionSample, deviation: float, template: Measurement
+    subsets: list[LesionSubset],
+    subject: ExplainedNetwork,
+    sample: LesionSample,
+    deviation: float,
+    template: Measurement,
 ) -> Iterator[Measurement]:
     """Measure, by kind and size, the effect of painting over lesions on the log-odds, and compare it with other pixels.
 
@@ -412,32 +419,32 @@ def erasures(
     lesions. `erasure-effect-small-over-large` is this difference for small lesions less that for large ones.
     """
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
-    for part in parts:
-        template_of_part = replace(template, group=part.kind, level=part.size, unit=WITHIN_CLASS)
+    for subset in subsets:
+        subset_template = replace(template, group=subset.kind, level=subset.size, unit=WITHIN_CLASS)
         if np.isnan(deviation):
-            yield from (undefined_at(template_of_part, name, NO_UNIT) for name in (ERASED, ERASED_OVER_ELSEWHERE))
+            yield from (undefined_at(subset_template, name, NO_UNIT) for name in (ERASED, ERASED_OVER_ELSEWHERE))
             continue
-        mirrored = part.masks[:, ::-1, ::-1] & ~sample.lesion
-        shows_part = part.masks.any(axis=(1, 2))
-        fits_mirrored = shows_part & (2 * mirrored.sum(axis=(1, 2)) >= part.masks.sum(axis=(1, 2)))
-        drops = _erasure_drops(part.masks, subject, sample) / deviation
+        mirrored = subset.masks[:, ::-1, ::-1] & ~sample.lesion
+        shows_part = subset.masks.any(axis=(1, 2))
+        has_mirrored = shows_part & (2 * mirrored.sum(axis=(1, 2)) >= subset.masks.sum(axis=(1, 2)))
+        drops = _erasure_drops(subset.masks, subject, sample) / deviation
         mirrored_drops = _erasure_drops(mirrored, subject, sample) / deviation
-        opposite = part.masks & mirrored[:, ::-1, ::-1]
+        opposite = subset.masks & mirrored[:, ::-1, ::-1]
         comparable_drops = (
-            drops if (opposite == part.masks).all() else _erasure_drops(opposite, subject, sample) / deviation
+            drops if (opposite == subset.masks).all() else _erasure_drops(opposite, subject, sample) / deviation
         )
-        chance = float(mirrored_drops[fits_mirrored].mean()) if fits_mirrored.any() else np.nan
-        erased = replace(template_of_part, measure=ERASED, chance=chance)
+        chance = float(mirrored_drops[has_mirrored].mean()) if has_mirrored.any() else np.nan
+        erased = replace(subset_template, measure=ERASED, chance=chance)
         yield mean_over_images(
             erased, np.where(shows_part, drops, np.nan), sample.patient, Reason.of(Code.NO_SUCH_LESION)
         )
-        excess = np.where(fits_mirrored, comparable_drops - mirrored_drops, np.nan)
+        excess = np.where(has_mirrored, comparable_drops - mirrored_drops, np.nan)
         reason = Reason.of(Code.NO_OTHER_SIDE)
         yield mean_over_images(
-            replace(template_of_part, measure=ERASED_OVER_ELSEWHERE, chance=0.0), excess, sample.patient, reason
+            replace(subset_template, measure=ERASED_OVER_ELSEWHERE, chance=0.0), excess, sample.patient, reason
         )
-        if part.size:
-            by_size[part.size] = excess
+        if subset.size:
+            by_size[subset.size] = excess
     if np.isnan(deviation):
         yield undefined_at(template, ERASED_BY_SIZE, NO_UNIT)
     else:
@@ -529,7 +536,7 @@ class MapReferences:
         by_part: list[Float[np.ndarray, " n"]] = []
         if not isinstance(lesion_free, Reason):
             before, after = (reading.read(environment).logits for environment in (chosen.environment, lesion_free))
-            drops = own_log_odds(before, sample.labels) - own_log_odds(after, sample.labels)
+            drops = true_class_log_odds(before, sample.labels) - true_class_log_odds(after, sample.labels)
             by_part = list(_drops_by_subset(chosen, neutral.lesions, lesion_free.images, drops, subject, sample))
         return cls(
             subject,
@@ -567,15 +574,15 @@ def lesion_effects(references: MapReferences, template: Measurement) -> Iterator
         yield from (undefined_at(template, name, fault) for name in (EFFECT, EFFECT_BY_SIZE))
         return
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
-    for part, drops in zip(references.subsets, references.drops_by_subset, strict=True):
-        template_of_part = replace(
-            template, measure=EFFECT, group=part.kind, level=part.size, unit=WITHIN_CLASS, chance=0.0
+    for subset, drops in zip(references.subsets, references.drops_by_subset, strict=True):
+        subset_template = replace(
+            template, measure=EFFECT, group=subset.kind, level=subset.size, unit=WITHIN_CLASS, chance=0.0
         )
         yield mean_over_images(
-            template_of_part, drops / references.deviation, references.sample.patient, Reason.of(Code.NO_SUCH_LESION)
+            subset_template, drops / references.deviation, references.sample.patient, Reason.of(Code.NO_SUCH_LESION)
         )
-        if part.size:
-            by_size[part.size] = drops / references.deviation
+        if subset.size:
+            by_size[subset.size] = drops / references.deviation
     yield small_over_large(by_size, references.sample.patient, replace(template, measure=EFFECT_BY_SIZE))
 
 
@@ -592,15 +599,19 @@ def _drops_by_subset(
     A kind is removed by drawing the images again without it, where the phantom can; a size by cutting lesions out of
     the images without any lesion (see `remove_lesions`).
     """
-    every = np.arange(len(sample))
-    images_without = remove_lesions(sample.images.read(every).numpy(), lesion_free.read(every).numpy(), sample.lesion)
-    for part in chosen.subsets():
-        shows_part, drops_of_part = part.masks.any(axis=(1, 2)), drops
-        if part.kind and isinstance(lesions, DrawnLesions):
-            drops_of_part = sample.log_odds_drop(lesions.without(part.kind, chosen.rows).read(every).numpy(), subject)
-        elif part.kind or part.size:
-            drops_of_part = sample.log_odds_drop(images_without(part.masks), subject)
-        yield np.where(shows_part, drops_of_part, np.nan)
+    all_rows = np.arange(len(sample))
+    remove_some = remove_lesions(
+        sample.images.read(all_rows).numpy(), lesion_free.read(all_rows).numpy(), sample.lesion
+    )
+    for subset in chosen.subsets():
+        shows_part, subset_drops = subset.masks.any(axis=(1, 2)), drops
+        if subset.kind and isinstance(lesions, DrawnLesions):
+            subset_drops = sample.log_odds_drop(
+                lesions.without(subset.kind, chosen.rows).read(all_rows).numpy(), subject
+            )
+        elif subset.kind or subset.size:
+            subset_drops = sample.log_odds_drop(remove_some(subset.masks), subject)
+        yield np.where(shows_part, subset_drops, np.nan)
 
 
 def attributed_effect(

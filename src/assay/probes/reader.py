@@ -1,6 +1,8 @@
 """Read a model once per environment for all probes that need it, and check its outputs.
 
-The input is a `Model` and the requests of probes; the result is logits, pooled activations and statistics of maps.
+`run_probes` collects the requests of probes, reads by `ModelReading`, and lets each probe measure. The results of a
+reading are logits, pooled activations (`Recorder`) and statistics of maps. Outputs of images that several environments
+share are kept in an `OutputCache`.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from assay.stats.metrics import is_varying, log_odds
 
 
 @dataclass
-class SharedAnswers:
+class OutputCache:
     """Outputs of one network for every image so far.
 
     Attributes:
@@ -50,7 +52,7 @@ class SharedAnswers:
     environments: set[str] = field(default_factory=set[str])
     _logits: dict[int, Float[np.ndarray, "k"]] = field(default_factory=dict[int, Float[np.ndarray, "k"]])
 
-    def unanswered(self, hashes: Int[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
+    def missing(self, hashes: Int[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
         """Positions of the images without an answer, each image once, in ascending order."""
         _, first = np.unique(hashes, return_index=True)
         return np.array([row for row in np.sort(first) if int(hashes[row]) not in self._logits], dtype=np.int64)
@@ -60,7 +62,7 @@ class SharedAnswers:
         for hash, answer in zip(hashes.tolist(), logits, strict=True):
             self._logits.setdefault(hash, answer)
 
-    def answers_for(self, hashes: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
+    def outputs_for(self, hashes: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
         """Return the answers to images, at least one, all of which have one."""
         return np.stack([self._logits[hash] for hash in hashes.tolist()])
 
@@ -68,8 +70,8 @@ class SharedAnswers:
 def hashes_of(images: Images, batch_size: int) -> Int[np.ndarray, "n"]:
     """Hash the pixels of every image, `batch_size` of which are held, by Python's hash: for this process alone."""
     positions = np.arange(len(images))
-    parts = (images.read(positions[i : i + batch_size]).numpy() for i in range(0, len(images), batch_size))
-    return np.array([hash(row.tobytes()) for part in parts for row in part], dtype=np.int64)
+    batches = (images.read(positions[i : i + batch_size]).numpy() for i in range(0, len(images), batch_size))
+    return np.array([hash(row.tobytes()) for part in batches for row in part], dtype=np.int64)
 
 
 def is_batch_independent(network: nn.Module, images: Images) -> bool:
@@ -90,52 +92,52 @@ def is_batch_independent(network: nn.Module, images: Images) -> bool:
 # Checked outputs of a network: logits of images, maps of logits, or why they cannot be used.
 
 
-def logits_of(output: object, images: int, where: str) -> Float[np.ndarray, "b k"]:
+def logits_of(output: object, images: int, source: str) -> Float[np.ndarray, "b k"]:
     """Return a network's output as [b, k], float64 where it is so and else float32; [b] becomes [b, 1]."""
     if not isinstance(output, Tensor):
         raise ReadingError(
-            f"the model gave a {type(output).__name__} for {where}; expected a tensor of logits [b, k], [b, 1] or [b]: "
-            "wrap it in a module that returns the logits"
+            f"the model gave a {type(output).__name__} for {source}; expected a tensor of logits [b, k], [b, 1] or "
+            "[b]: wrap it in a module that returns the logits"
         )
     if output.ndim == 1:
         output = output[:, None]
     if output.ndim != 2 or len(output) != images:
         raise ReadingError(
-            f"the model gave logits of shape {list(output.shape)} for {images} images of {where}; "
+            f"the model gave logits of shape {list(output.shape)} for {images} images of {source}; "
             "expected [b, k], [b, 1] or [b]"
         )
     return (output if output.dtype == torch.float64 else output.float()).cpu().numpy()
 
 
-def lesion_map(output: Tensor, batch: Tensor, where: str) -> Float[Tensor, "b h w"]:
+def lesion_map(output: Tensor, batch: Tensor, source: str) -> Float[Tensor, "b h w"]:
     """Return the log-odds of lesion of every pixel of the images."""
     if len(output) != len(batch) or output.shape[2:] != batch.shape[2:]:
         raise ReadingError(
-            f"the model gave maps of shape {list(output.shape)} for images {list(batch.shape)} of {where}; expected "
-            "logits [b, k, h, w] of the images' own size"
+            f"the model gave maps of shape {list(output.shape)} for images {list(batch.shape)} of {source}; "
+            "expected logits [b, k, h, w] of the images' own size"
         )
     lesion = lesion_logits(output)
-    require_finite(lesion.flatten(1).cpu().numpy(), "logits", where)
+    require_finite(lesion.flatten(1).cpu().numpy(), "logits", source)
     return lesion
 
 
-def logits_per_class(logits: np.ndarray, classes: int, where: str) -> Float[np.ndarray, "n k"]:
+def logits_per_class(logits: np.ndarray, classes: int, source: str) -> Float[np.ndarray, "n k"]:
     """Return logits with one column per class: a single logit z of two classes becomes (0, z)."""
     if logits.shape[1] == 1 and classes == 2:
         return np.concatenate([np.zeros_like(logits), logits], axis=1)
     if logits.shape[1] != classes:
         raise ReadingError(
-            f"the model gave {logits.shape[1]} logits per image, {where} has {classes} classes; name classes without "
-            "an image in `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`; for a model of other classes, "
-            "append a module that picks or sums their logits"
+            f"the model gave {logits.shape[1]} logits per image, {source} has {classes} classes; name classes "
+            "without an image in `data: {factors: {<target>: {kind: ordinal, levels: [...]}}}`; for a model of other "
+            "classes, append a module that picks or sums their logits"
         )
     return logits
 
 
 def require_finite(
     values: np.ndarray,
-    what: str,
-    where: str,
+    values_name: str,
+    source: str,
     positions_of_rows: Int[np.ndarray, "m"] | None = None,
     images: int | None = None,
 ) -> None:
@@ -143,8 +145,8 @@ def require_finite(
 
     Args:
         values: A row per image.
-        what: Name of the values in the error.
-        where: Name of the images in the error.
+        values_name: Name of the values in the error.
+        source: Name of the images in the error.
         positions_of_rows: Positions of the rows among all images; None where the rows are all images.
         images: Number of all images; None where the rows are all images.
     """
@@ -153,9 +155,9 @@ def require_finite(
         positions = not_finite if positions_of_rows is None else positions_of_rows[not_finite]
         first = ", ".join(str(position) for position in cast("list[int]", positions[:5].tolist()))
         raise ReadingError(
-            f"the model gave NaN or infinite {what} for {len(not_finite)} of {images or len(values)} images of {where} "
-            f"(positions {first}{', ...' if len(not_finite) > 5 else ''}); it diverged, or its input is out of range: "
-            f"check its weights and the scaling of images"
+            f"the model gave NaN or infinite {values_name} for {len(not_finite)} of {images or len(values)} images of "
+            f"{source} (positions {first}{', ...' if len(not_finite) > 5 else ''}); it diverged, or its input is out "
+            f"of range: check its weights and the scaling of images"
         )
 
 
@@ -310,8 +312,8 @@ def standardized_grams(
             network, layers_left, images, device, slice(start, start + width), n
         ).items():
             require_finite(values, f"activations of '{layer}'", "the images whose maps are compared")
-            for at in range(0, values.shape[1], _FEATURES_AT_ONCE):
-                part = values[:, at : at + _FEATURES_AT_ONCE]
+            for feature_start in range(0, values.shape[1], _FEATURES_AT_ONCE):
+                part = values[:, feature_start : feature_start + _FEATURES_AT_ONCE]
                 x = part[:, is_varying(part)].astype(np.float64)
                 x = (x - x.mean(axis=0)) / x.std(axis=0)
                 products[layer] += x @ x.T
@@ -485,13 +487,13 @@ class ModelReading:
         self._environments: dict[str, Environment] = {}
         self._layers: dict[tuple[str, bool], tuple[str, ...]] = {}
         self._native: set[str] = set()
-        self._answers: dict[tuple[str, bool], ModelOutputs] = {}
+        self._outputs: dict[tuple[str, bool], ModelOutputs] = {}
         self._untrained_network: nn.Module | None = None
-        self._shared = SharedAnswers()
+        self._shared = OutputCache()
         for request in requests:
             self._register(request)
         for name, read in (known or {}).items():
-            self._take_known(name, read)
+            self._add_known(name, read)
 
     def read(self, environment: Environment, *, untrained: bool = False) -> ModelOutputs:
         """Return the outputs for an environment that was requested, with all layers that were requested of it."""
@@ -506,16 +508,16 @@ class ModelReading:
                 f"{prefix}environment '{environment.name}' was not requested by any probe; asked: {requested}"
             )
         self._require_same(environment)
-        if key not in self._answers:
+        if key not in self._outputs:
             where = f"environment '{environment.name}'"
             if self._shares and key in self._read_without_layers:
-                self._answers[key] = ModelOutputs(self._shared_logits(environment, where), {})
-                return self._answers[key]
+                self._outputs[key] = ModelOutputs(self._shared_logits(environment, where), {})
+                return self._outputs[key]
             network = self._untrained() if untrained else self.model.network
             outputs = self._pass(network, environment.images, self._layers[key], where, environment)
             logits = logits_per_class(outputs.logits, len(environment.table.classes), where)
-            self._answers[key] = ModelOutputs(logits, outputs.activations, outputs.maps)
-        return self._answers[key]
+            self._outputs[key] = ModelOutputs(logits, outputs.activations, outputs.maps)
+        return self._outputs[key]
 
     def logits(self, images: object, where: str = "images of a design") -> Float[np.ndarray, "n k"]:
         """Return logits for images that belong to no environment. Every call reads them again."""
@@ -524,9 +526,9 @@ class ModelReading:
         logits = self._pass(self.model.network, images, (), where).logits
         return logits_per_class(logits, max(2, logits.shape[1]), where)
 
-    def answers(self) -> dict[str, ModelOutputs]:
+    def trained_outputs(self) -> dict[str, ModelOutputs]:
         """Return name -> outputs of the trained network, for every environment read so far."""
-        return {name: read for (name, untrained), read in self._answers.items() if not untrained}
+        return {name: read for (name, untrained), read in self._outputs.items() if not untrained}
 
     def _register(self, request: Request) -> None:
         self._environments.setdefault(request.environment.name, request.environment)
@@ -545,7 +547,7 @@ class ModelReading:
                 "every environment, counterfactuals too, needs its own name"
             )
 
-    def _take_known(self, name: str, outputs: ModelOutputs) -> None:
+    def _add_known(self, name: str, outputs: ModelOutputs) -> None:
         layers = self._layers.get((name, False))
         if layers is None or any(layer not in outputs.activations for layer in layers):
             return
@@ -557,7 +559,7 @@ class ModelReading:
             raise ReadingError(f"known answers for {where} have {len(outputs.logits)} rows, it has {len(environment)}")
         require_finite(outputs.logits, "logits", where)
         classes = len(environment.table.classes)
-        self._answers[name, False] = ModelOutputs(
+        self._outputs[name, False] = ModelOutputs(
             logits_per_class(outputs.logits, classes, where), outputs.activations, outputs.maps
         )
 
@@ -577,17 +579,17 @@ class ModelReading:
     def _shared_logits(self, environment: Environment, where: str) -> Float[np.ndarray, "n k"]:
         """Return logits for an environment, of which only images are read that no earlier environment had."""
         shared, step = self._shared, batch_size_for(self.model.device, environment.images.shape)
-        for name, outputs in self.answers().items():
+        for name, outputs in self.trained_outputs().items():
             if name not in shared.environments:
                 shared.keep(hashes_of(self._environments[name].images, step), outputs.logits)
                 shared.environments.add(name)
         hashes = hashes_of(environment.images, step)
-        rows = shared.unanswered(hashes)
+        rows = shared.missing(hashes)
         if len(rows) or not len(hashes):
             outputs = self._pass(self.model.network, environment.images, (), where, environment, rows)
             shared.keep(hashes[rows], logits_per_class(outputs.logits, len(environment.table.classes), where))
         shared.environments.add(environment.name)
-        return shared.answers_for(hashes)
+        return shared.outputs_for(hashes)
 
     def _untrained(self) -> nn.Module:
         if self.model.untrained is None:
@@ -645,7 +647,7 @@ class ModelReading:
                     lesion = lesion_map(output, batch, where)
                     if environment is not None and environment.masks is not None:
                         labels = environment.masks.read(index)[:, 0]
-                        maps.append(lesion, labels, _pixel_size(environment, index))
+                        maps.append(lesion, labels, _millimeters_of(environment, index))
                         map_columns.append(self._kind_and_native_columns(output, labels, environment, index))
                     output = lesion.flatten(1).amax(dim=1)
                 logits.append(logits_of(output, len(index), where))
@@ -690,7 +692,7 @@ def batch_size_for(device: str, shape: tuple[int, int, int]) -> int:
     return max(1, max_batch * min(LARGE_SIDE**2, shape[1] * shape[2]) // (shape[1] * shape[2]))
 
 
-def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray, "b 2"] | None:
+def _millimeters_of(environment: Environment, index: np.ndarray) -> Float[np.ndarray, "b 2"] | None:
     """Return the height and width of the images' pixels in mm; None where these are unknown."""
     spacing = environment.millimeters
     return None if spacing is None else np.repeat(spacing[index, None], 2, axis=1)
@@ -771,10 +773,12 @@ def run_probes(
         name: probe.kept(reading, scene) for name, probe in probes.items() if isinstance(probe, KeepsActivations)
     }
     sampled = {name: sample for name, sample in samples.items() if sample is not None}
-    reads = reading.answers()
-    names_by_probe = {
+    reads = reading.trained_outputs()
+    requested_names = {
         name: dict.fromkeys(request.environment.name for request in requests_of_probe)
         for name, requests_of_probe in requests.items()
     }
-    environments = {name: tuple(place for place in places if place in reads) for name, places in names_by_probe.items()}
+    environments = {
+        name: tuple(place for place in places if place in reads) for name, places in requested_names.items()
+    }
     return ProbeResult(measurements, reads, sampled, environments)

@@ -1,4 +1,7 @@
-"""Words of a page that its kind of run gives: the answer, the first screen, and cautions."""
+"""Texts of a page that its kind of run supplies: the verdict, the first screen, and cautions.
+
+`PageText` holds all of them, and `FirstScreen` those of the first screen. The other classes are their parts.
+"""
 
 from __future__ import annotations
 

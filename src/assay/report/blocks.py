@@ -1,4 +1,8 @@
-"""Render blocks of a page: select rows of a table of the run folder, and show them as a chart and a table."""
+"""Render blocks of a page: select rows of a table of the run folder, and show them as a chart and a table.
+
+`render` returns both. `chart` calls the `_draw_` function of the block's chart, and each of these makes a plot from
+rows. `make_figure` draws a plot for the page, for a phone and as a file. `_make_table` makes the table.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from assay.core.measures import MEASURES, label_of, range_of
 from assay.report.block import Block
-from assay.report.charts import HeatMaps, Line, Point, Scatter, draw_curves, draw_heat_maps, draw_rows, draw_scatter
+from assay.report.charts import HeatMaps, Point, Scatter, Trace, draw_curves, draw_heat_maps, draw_rows, draw_scatter
 from assay.report.context import PageContext, coordinates, distinct_values, int_or_zero
 from assay.report.drawing import (
     REFERENCE,
@@ -82,7 +86,7 @@ class DescribedPlot(Protocol):
     """Names and units for figures and texts."""
 
     @property
-    def axis(self) -> str:
+    def axis_title(self) -> str:
         """The measured quantity."""
         ...
 
@@ -108,9 +112,9 @@ def render(block: Block, context: PageContext) -> RenderedBlock:
 def chart(block: Block, context: PageContext, width: float = FULL_WIDTH) -> Figure | None:
     """Draw a block; None where it has no value to draw."""
     rows = block.query.select(context.rows(block.table))
-    free = (block.along.removeprefix("axis "),) if block.along.startswith("axis ") else ()
-    free += tuple(name.removeprefix("axis ") for name in block.row_columns if name.startswith("axis "))
-    rows = [row for row in rows if context.scope.is_in_slice(row, *free)]
+    free_axes = (block.along.removeprefix("axis "),) if block.along.startswith("axis ") else ()
+    free_axes += tuple(name.removeprefix("axis ") for name in block.row_columns if name.startswith("axis "))
+    rows = [row for row in rows if context.scope.is_in_slice(row, *free_axes)]
     match block.chart:
         case "strip":
             return _draw_strip(block, rows, context, width)
@@ -133,36 +137,33 @@ def _draw_strip(block: Block, rows: Sequence[Row], context: PageContext, width: 
     """Values with intervals: a row per place, recipes as colors, a panel per measure."""
     undefined = [row for row in rows if math.isnan(numeric(row, block.value))]
     rows = [row for row in rows if row not in undefined]
-    levels, kept, cut = _levels_shown(block, rows, context)
-    by_panel, more = _rows_by_panel(block, kept, context)
+    levels, selected, level_note = _select_levels(block, rows, context)
+    by_panel, panel_note = _rows_by_panel(block, selected, context)
     if not by_panel:
         return None
-    block = replace(
-        block,
-        row_columns=(
-            *block.row_columns,
-            *_distinguishing_columns(block, kept, (*block.row_columns, block.panel or "measure")),
-        ),
-    )
+    further = _distinguishing_columns(block, selected, (*block.row_columns, block.panel or "measure"))
+    block = replace(block, row_columns=(*block.row_columns, *further))
     size_by_row_name: dict[str, float] = {}
     panels: list[ChartPanel] = []
     for title, panel_rows in by_panel.items():
-        most = max(abs(numeric(row, block.value)) for row in panel_rows) or 1.0
+        largest = max(abs(numeric(row, block.value)) for row in panel_rows) or 1.0
         for row in panel_rows:
             row_name = _row_name(block, row, context)
-            size_by_row_name[row_name] = max(size_by_row_name.get(row_name, 0.0), abs(numeric(row, block.value)) / most)
+            size = abs(numeric(row, block.value)) / largest
+            size_by_row_name[row_name] = max(size_by_row_name.get(row_name, 0.0), size)
         row_name = (_row_name(block, row, context) for row in undefined if _panel_title(block, row, context) == title)
         panels.append(replace(_chart_panel(block, title, panel_rows, context), undefined=frozenset(row_name)))
     by_size = "factor" in block.row_columns and not block.keeps_order
     order = sorted(size_by_row_name, key=lambda place: -size_by_row_name[place]) if by_size else list(size_by_row_name)
     colors = {level: style for level, style in _level_styles(block, levels, context).items() if level in levels}
-    axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
+    row = selected[0]
+    axis_title = axis_words(row["measure"], str(row.get("unit") or "")) if "measure" in row else ""
     title = panels[0].title if len(panels) == 1 else ""
-    axis = block.axes[0].format(title) if block.axes and title else axis if len(panels) == 1 else ""
+    axis_title = block.axes[0].format(title) if block.axes and title else axis_title if len(panels) == 1 else ""
     if len(panels) == 1:
         panels = [replace(panels[0], title="")]
-    plot = Plot(tuple(panels), tuple(levels), colors, axis, panels[0].limits or (0.0, 1.0), tuple(order), "")
-    return make_figure(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), without_hover=_still)
+    plot = Plot(tuple(panels), tuple(levels), colors, axis_title, panels[0].limits or (0.0, 1.0), tuple(order), "")
+    return make_figure(block, plot, selected, draw_rows, width, f"{level_note} {panel_note}".strip(), _no_hover)
 
 
 def _draw_curve(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
@@ -170,18 +171,18 @@ def _draw_curve(block: Block, rows: Sequence[Row], context: PageContext, width: 
     references = [row for row in rows if row.get("group") in block.reference_groups]
     rows = [row for row in rows if row not in references] if references else list(rows)
     along = _position_getter(block)
-    levels, kept, cut = _levels_shown(
+    levels, selected, level_note = _select_levels(
         block, [row for row in rows if not math.isnan(numeric(row, block.value))], context
     )
-    positions = distinct_values(along(row) for row in kept)
+    positions = distinct_values(along(row) for row in selected)
     if len(positions) < 2:
         return None
-    scaled = block.along.startswith("axis ") and all(map(_is_number, positions))
+    is_numeric = block.along.startswith("axis ") and all(map(_is_number, positions))
     if all(map(_is_number, positions)):
         positions = sorted(positions, key=float)
     elif set(positions) <= set(block.order):
         positions = sorted(positions, key=block.order.index)
-    by_panel, more = _rows_by_panel(block, kept, context)
+    by_panel, panel_note = _rows_by_panel(block, selected, context)
     panels = tuple(
         _chart_panel(
             block,
@@ -195,18 +196,18 @@ def _draw_curve(block: Block, rows: Sequence[Row], context: PageContext, width: 
     )
     name = block.along.removeprefix("axis ")
     colors = _level_styles(block, levels, context)
-    measures = distinct_values(row.get("measure") for row in kept)
-    axis = axis_words(measures[0]) if len(measures) == 1 else "value"
-    span = (
+    measures = distinct_values(row.get("measure") for row in selected)
+    axis_title = axis_words(measures[0]) if len(measures) == 1 else "value"
+    limits = (
         min(panel.limits[0] for panel in panels if panel.limits),
         max(panel.limits[1] for panel in panels if panel.limits),
     )
     if block.panel != "measure":
         panels = tuple(replace(panel, limits=None) for panel in panels)
     along_name = "share p" if name == "p" else in_words(name)
-    shares = scaled and float(positions[-1]) <= 1.0
-    plot = Plot(panels, tuple(levels), colors, axis, span, tuple(positions), along_name, scaled=shares)
-    return make_figure(block, plot, kept, draw_curves, width, f"{cut} {more}".strip(), without_hover=_still)
+    shares = is_numeric and float(positions[-1]) <= 1.0
+    plot = Plot(panels, tuple(levels), colors, axis_title, limits, tuple(positions), along_name, is_numeric=shares)
+    return make_figure(block, plot, selected, draw_curves, width, f"{level_note} {panel_note}".strip(), _no_hover)
 
 
 def _is_number(text: str) -> bool:
@@ -216,7 +217,7 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def _still(plot: Plot) -> Plot:
+def _no_hover(plot: Plot) -> Plot:
     return replace(plot, hover=False)
 
 
@@ -227,7 +228,7 @@ def _position_getter(block: Block) -> Callable[[Row], str]:
     return lambda row: str(row.get(block.along, ""))
 
 
-def _levels_shown(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[list[str], list[Row], str]:
+def _select_levels(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[list[str], list[Row], str]:
     """Return the levels that a chart shows, their rows, and a note where there are more than it can hold."""
     levels = distinct_values(_level_of_row(block, row, context) for row in rows) or [""]
     note = f"{MAX_LEVELS} of {len(levels)} shown; the table has all." if len(levels) > MAX_LEVELS else ""
@@ -264,10 +265,10 @@ def _rows_by_panel(block: Block, rows: Sequence[Row], context: PageContext) -> t
     by_panel: dict[str, list[Row]] = {}
     for row in rows:
         by_panel.setdefault(_panel_title(block, row, context), []).append(row)
-    return _limit_number(by_panel, MAX_PANELS, "panels")
+    return _limit(by_panel, MAX_PANELS, "panels")
 
 
-def _limit_number(by_level: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T], str]:
+def _limit(by_level: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T], str]:
     """Return the first of what a chart draws, and a note where there is more."""
     note = f"{most} of {len(by_level)} {name} shown; the file has all." if len(by_level) > most else ""
     return dict(list(by_level.items())[:most]), note
@@ -372,47 +373,48 @@ def _draw_operating_points(block: Block, rows: Sequence[Row], context: PageConte
         for row in context.tables["estimates"]
         if not (row["factor"] or row["level"] or row["group"]) and not math.isnan(numeric(row, "value"))
     }
-    spots: list[Point] = []
-    used: list[Row] = []
+    points: list[Point] = []
+    source_rows: list[Row] = []
     for row in rows:
         sides = [estimates.get((row["recipe"], row[side], row[f"{side}_environment"])) for side in ("across", "up")]
         if sides[0] is None or sides[1] is None:
             continue
-        used += [sides[0], sides[1]]
+        source_rows += [sides[0], sides[1]]
         seeds = [dict(context.values_by_seed(point)) for point in (sides[0], sides[1])]
-        ends = [
+        intervals = [
             (numeric(point, "value"), numeric(point, "low"), numeric(point, "high")) for point in (sides[0], sides[1])
         ]
         pairs = tuple((seeds[0][seed], seeds[1][seed]) for seed in sorted(seeds[0].keys() & seeds[1].keys()))
         region = tuple((float(x), float(y)) for x, y in json.loads(row["region"] or "[]"))
-        spots.append(Point(context.level_label(row), ends[0], ends[1], pairs, region))
-    if not spots:
+        points.append(Point(context.level_label(row), intervals[0], intervals[1], pairs, region))
+    if not points:
         return None
     names = tuple(
         f"{axis_words(rows[0][side])}, {context.names.condition(rows[0][f'{side}_environment'])}"
         for side in ("across", "up")
     )
-    spans = [
+    ranges = [
         axis_limits(
-            [value for spot in spots for value in ((spot.across, spot.up)[i][0], *(pair[i] for pair in spot.seeds))],
-            [end for spot in spots for end in (spot.across, spot.up)[i][1:]],
+            [value for at in points for value in ((at.across, at.up)[i][0], *(pair[i] for pair in at.seeds))],
+            [end for at in points for end in (at.across, at.up)[i][1:]],
             range_of(rows[0][side]),
         )
         for i, side in enumerate(("across", "up"))
     ]
-    if any(_covers_axes(spot.region, spans) for spot in spots):  # a shade over everything hides the others
-        spots = [replace(spot, region=()) for spot in spots]
-    levels = tuple(spot.level for spot in spots)
-    field = Scatter(names[0], names[1], spans[0], spans[1], levels, _level_styles(block, levels, context), tuple(spots))
-    return make_figure(block, field, used, draw_scatter, width)
+    if any(_covers_axes(point.region, ranges) for point in points):  # a shade over everything hides the others
+        points = [replace(point, region=()) for point in points]
+    levels = tuple(point.level for point in points)
+    styles = _level_styles(block, levels, context)
+    scatter = Scatter(names[0], names[1], ranges[0], ranges[1], levels, styles, tuple(points))
+    return make_figure(block, scatter, source_rows, draw_scatter, width)
 
 
-def _covers_axes(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> bool:
+def _covers_axes(region: Sequence[tuple[float, float]], ranges: Sequence[tuple[float, float]]) -> bool:
     """Return whether a region covers both axes from end to end."""
     ends = [[point[i] for point in region] for i in (0, 1)]
     return bool(region) and all(
         min(axis_ends) <= low + 0.05 * (high - low) and max(axis_ends) >= high - 0.05 * (high - low)
-        for axis_ends, (low, high) in zip(ends, spans, strict=True)
+        for axis_ends, (low, high) in zip(ends, ranges, strict=True)
     )
 
 
@@ -428,18 +430,18 @@ def _draw_lines(block: Block, rows: Sequence[Row], context: PageContext, width: 
         ends.setdefault(level, []).extend([] if math.isnan(low) else [(at, low, high)])
     if not lines:
         return None
-    lines, limit = _limit_number(lines, MAX_LEVELS, "lines")
-    traces = tuple(Line(level, tuple(sorted(points)), _band_corners(ends[level])) for level, points in lines.items())
+    lines, limit = _limit(lines, MAX_LEVELS, "lines")
+    traces = tuple(Trace(level, tuple(sorted(points)), _band_corners(ends[level])) for level, points in lines.items())
     points = [point for trace in traces for point in (*trace.points, *trace.band)]
-    across = (min(x for x, _ in points), max(x for x, _ in points))
+    x_limits = (min(x for x, _ in points), max(x for x, _ in points))
     is_froc = block.chart == "froc"
-    span = (0.0, 1.02) if is_froc else axis_limits([y for _, y in points], [], (-math.inf, math.inf))
+    y_limits = (0.0, 1.02) if is_froc else axis_limits([y for _, y in points], [], (-math.inf, math.inf))
     levels = tuple(trace.level for trace in traces)
-    across = (across[0], max(across[1], across[0] + 1e-9))
+    x_limits = (x_limits[0], max(x_limits[1], x_limits[0] + 1e-9))
     colors = _level_styles(block, levels, context)
     colors |= dict.fromkeys(block.reference_groups, REFERENCE)
-    field = Scatter(*_axis_titles(block), across, span, levels, colors, traces=traces, has_root_scale=is_froc)
-    return make_figure(block, field, defined, draw_scatter, width, limit)
+    scatter = Scatter(*_axis_titles(block), x_limits, y_limits, levels, colors, traces=traces, has_root_scale=is_froc)
+    return make_figure(block, scatter, defined, draw_scatter, width, limit)
 
 
 def _band_corners(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[float, float], ...]:
@@ -451,19 +453,19 @@ def _band_corners(ends: Sequence[tuple[float, float, float]]) -> tuple[tuple[flo
 def _draw_heat_map(block: Block, rows: Sequence[Row], context: PageContext, width: float) -> Figure | None:
     """Draw a value by two columns as heat maps, one per recipe or per pair of recipes."""
     names = short_names(distinct_values(str(row[axis]) for row in rows for axis in (block.up, block.along)) or [""])
-    short = dict(
+    short_by_name = dict(
         zip(distinct_values(str(row[axis]) for row in rows for axis in (block.up, block.along)), names, strict=False)
     )
 
     def cell_label(row: Row, column: str) -> str:
         is_special = column in context.page.cells
-        return _cell_words(block.table, column, row, context) if is_special else short[str(row[column])]
+        return _cell_words(block.table, column, row, context) if is_special else short_by_name[str(row[column])]
 
     values: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
         name = str(row[block.panel]) if block.panel else context.level_label(row)
         values.setdefault(name, {})[cell_label(row, block.up), cell_label(row, block.along)] = numeric(row, "value")
-    values, limit = _limit_number(values, MAX_PANELS, "panels")
+    values, limit = _limit(values, MAX_PANELS, "panels")
     if not values:
         return None
     down, across = (tuple(distinct_values(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
@@ -496,7 +498,7 @@ def make_figure(
         limit: What is left out of the plot; empty for nothing.
         without_hover: Returns the plot without texts on hovering, for a phone and for the file.
     """
-    alternative = f"{block.title}. {sentence_case(plot.axis)}. " + " ".join(plot.words())
+    alternative = f"{block.title}. {sentence_case(plot.axis_title)}. " + " ".join(plot.words())
     note = " ".join(part for part in (block.note, _describe_counts(rows, first=width == FIRST_WIDTH), limit) if part)
     wide, plain_plot = draw(plot, width), without_hover(plot)
     return Figure(
@@ -517,20 +519,20 @@ def _describe_counts(rows: Sequence[Row], *, first: bool) -> str:
 
     first: Whether it is on the first screen, which names the seeds elsewhere.
     """
-    over = "patients" if any(int_or_zero(row, "patients") for row in rows if "patients" in row) else "images"
-    parts = [_counts([int_or_zero(row, name) for row in rows if name in row], name) for name in ("seeds", over)[first:]]
-    doubts = [row for row in rows if is_doubtful(row)]
-    without = all("low" in row and math.isnan(numeric(row, "low")) for row in doubts)
-    what = "without an interval" if without else "undefined or doubtful"
-    words = f" {len(doubts)} of {count(len(rows), 'value')} {what}." if doubts else ""
-    return ", ".join(part for part in parts if part) + "." + words if any(parts) else words.strip()
+    unit = "patients" if any(int_or_zero(row, "patients") for row in rows if "patients" in row) else "images"
+    parts = [_counts([int_or_zero(row, name) for row in rows if name in row], name) for name in ("seeds", unit)[first:]]
+    doubtful = [row for row in rows if is_doubtful(row)]
+    without = all("low" in row and math.isnan(numeric(row, "low")) for row in doubtful)
+    problem = "without an interval" if without else "undefined or doubtful"
+    text = f" {len(doubtful)} of {count(len(rows), 'value')} {problem}." if doubtful else ""
+    return ", ".join(part for part in parts if part) + "." + text if any(parts) else text.strip()
 
 
 def _counts(counts: Sequence[int], name: str) -> str:
-    some = sorted(value for value in counts if value)
-    if not some:
+    positive = sorted(value for value in counts if value)
+    if not positive:
         return ""
-    low, high = some[0], some[-1]
+    low, high = positive[0], positive[-1]
     return count(low, name.removesuffix("s")) if low == high else f"{low:,} to {high:,} {name}"
 
 
@@ -605,22 +607,16 @@ def _make_table(block: Block, rows: Sequence[Row], context: PageContext) -> Shee
     if block.across and not block.columns:
         heads, lines = _pivot(block, rows, context)
     else:
-        columns = block.columns or (
-            "recipe",
-            *(column for column in block.row_columns if not column.startswith("axis ")),
-            "value",
-        )
+        named = (column for column in block.row_columns if not column.startswith("axis "))
+        columns = block.columns or ("recipe", *named, "value")
         columns = [column for column in columns if column != "recipe" or context.has_several_recipes]
         measures = {row.get("measure", "") for row in rows}
         decimals = {name: _decimals([row for row in rows if row.get("measure", "") == name]) for name in measures}
         heads = [_heading(block.table, name, context) for name in columns]
         lines = [
-            SheetRow(
-                tuple(
-                    _cell_with_anchor(block, name, row, context, decimals[row.get("measure", "")]) for name in columns
-                )
-            )
+            SheetRow(tuple(_cell_with_anchor(block, name, row, context, places) for name in columns))
             for row in _limit_rows(rows, context)
+            for places in (decimals[row.get("measure", "")],)
         ]
     note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
     table_sheet = make_sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
@@ -633,14 +629,11 @@ def _heading(table: str, name: str, context: PageContext) -> str:
     return special or context.column(table, name).head or in_words(name)
 
 
-def _cell_with_anchor(block: Block, name: str, row: Row, context: PageContext, places: int) -> Cell:
+def _cell_with_anchor(block: Block, name: str, row: Row, context: PageContext, decimals: int) -> Cell:
     """Return a cell, with an anchor in the column that sentences of the page link to."""
-    plain_cell = cell(block.table, name, row, context, places)
-    return (
-        replace(plain_cell, anchor=anchor(row))
-        if name == block.cited_column and plain_cell.text != NONE
-        else plain_cell
-    )
+    plain_cell = cell(block.table, name, row, context, decimals)
+    is_cited = name == block.cited_column and plain_cell.text != NONE
+    return replace(plain_cell, anchor=anchor(row)) if is_cited else plain_cell
 
 
 def _limit_rows(rows: Sequence[Row], context: PageContext) -> Sequence[Row]:
@@ -677,18 +670,18 @@ def _pivot(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[lis
     columns = distinct_values(str(row[block.across]) for row in rows)
     is_wide = len(keys) + len(columns) <= MAX_COLUMNS
     keys += [] if is_wide else [block.across]
-    by_place: dict[tuple[str, ...], dict[str, Row]] = {}
+    rows_by_line: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
-        cells = by_place.setdefault(tuple(str(row[key]) for key in keys), {})
-        at = str(row[block.across]) if is_wide else "value"
-        if at in cells:
-            raise ValueError(f"block {block.id}: two rows of {block.table} share a cell: {cells[at]} and {row}")
-        cells[at] = row
+        cells = rows_by_line.setdefault(tuple(str(row[key]) for key in keys), {})
+        name = str(row[block.across]) if is_wide else "value"
+        if name in cells:
+            raise ValueError(f"block {block.id}: two rows of {block.table} share a cell: {cells[name]} and {row}")
+        cells[name] = row
     columns = columns if is_wide else ["value"]
-    places = list(by_place.values())[:MAX_ROWS_SHOWN]
+    shown_lines = list(rows_by_line.values())[:MAX_ROWS_SHOWN]
     decimals: dict[str, int] = {}
     for column in columns:
-        decimals[column] = _decimals([line[column] for line in places if column in line])
+        decimals[column] = _decimals([line[column] for line in shown_lines if column in line])
     lines = [
         SheetRow(
             (
@@ -696,7 +689,7 @@ def _pivot(block: Block, rows: Sequence[Row], context: PageContext) -> tuple[lis
                 *(_count_or_estimate(line.get(column), decimals[column]) for column in columns),
             )
         )
-        for line in places
+        for line in shown_lines
     ]
     heads = [_heading(block.table, key, context) for key in keys]
     heads += [_level_heading(block, column, rows, context) for column in columns]
@@ -720,9 +713,9 @@ def _distinguishing_columns(block: Block, rows: Sequence[Row], identity: Sequenc
     return [name for name in names if any(len(values[name]) > 1 for values in by_key.values())]
 
 
-def _count_or_estimate(row: Row | None, places: int) -> Cell:
+def _count_or_estimate(row: Row | None, decimals: int) -> Cell:
     """Return the cell of a count, or of an estimate with its interval."""
-    return count_cell(row["value"]) if row and isinstance(row["value"], int) else estimate_cell(row, places)
+    return count_cell(row["value"]) if row and isinstance(row["value"], int) else estimate_cell(row, decimals)
 
 
 def _level_heading(block: Block, value: str, rows: Sequence[Row], context: PageContext) -> str:

@@ -349,8 +349,8 @@ class PageContext:
     @property
     def date(self) -> str:
         """The day on which the run ended; empty where it is not known."""
-        found = next(filter(None, map(self.facts.get, ("trained to", "probed", "made"))), "")
-        return found[:10]
+        time = next(filter(None, map(self.facts.get, ("trained to", "probed", "made"))), "")
+        return time[:10]
 
     @cached_property
     def interval_unit(self) -> str:

@@ -1,4 +1,4 @@
-"""Draw SVG: elements, axes, chart data and colors."""
+"""Parts that charts share: axis scales, colors, SVG elements and text, and the data of interval plots and curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AxisScale:
 
     Examples:
         >>> scale = AxisScale(0.0, 1.0, start=100, end=300)
-        >>> scale(0.25), scale(7.0), scale.beyond(7.0), scale.beyond(1.0)
+        >>> scale(0.25), scale(7.0), scale.excludes(7.0), scale.excludes(1.0)
         (150.0, 300.0, True, False)
     """
 
@@ -37,7 +37,7 @@ class AxisScale:
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
-    def beyond(self, value: float) -> bool:
+    def excludes(self, value: float) -> bool:
         """Return whether a value is outside of the drawing."""
         slack = 1e-9 * (self.high - self.low)
         return value < self.low - slack or value > self.high + slack
@@ -300,17 +300,17 @@ def break_lines(words: str, width: float, size: float = LABEL_SIZE, max_lines: i
         lines = _fill_lines(words.split(mark), mark, width, size)
         if len(lines) <= max_lines and all(text_width(line, size) <= width for line in lines):
             return lines
-    kept = [*lines[: max_lines - 1], " ".join(lines[max_lines - 1 :])] if len(lines) > max_lines else lines
-    return [shorten(line, width, size) for line in kept]
+    fitted = [*lines[: max_lines - 1], " ".join(lines[max_lines - 1 :])] if len(lines) > max_lines else lines
+    return [shorten(line, width, size) for line in fitted]
 
 
 def _fill_lines(parts: Sequence[str], mark: str, width: float, size: float) -> list[str]:
     """Parts that a mark sets off, as many on a line as there is room for."""
     lines = [parts[0]]
     for part in parts[1:]:
-        together = lines[-1] + mark + part
-        if text_width(together, size) <= width:
-            lines[-1] = together
+        joined = lines[-1] + mark + part
+        if text_width(joined, size) <= width:
+            lines[-1] = joined
         else:
             lines[-1] += mark.rstrip()
             lines.append(part)
@@ -354,7 +354,10 @@ def _decimal(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EstimateMark:
-    """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined."""
+    """One estimate.
+
+    position: where on a curve's axis, or the name of its row. seeds: (seed, value). reason: why undefined.
+    """
 
     level: str
     value: float
@@ -431,18 +434,18 @@ class ChartPanel:
 class Plot:
     """Panels that are compared: same limits, same levels, same styles. hover: whether marks say their value.
 
-    scaled: whether positions of curves are numbers that stand at their place; intervals are bands then.
+    is_numeric: whether positions of curves are numbers that stand at their place; intervals are bands then.
     """
 
     panels: tuple[ChartPanel, ...]
     levels: tuple[str, ...]
     styles: dict[str, Style]
-    axis: str
+    axis_title: str
     limits: tuple[float, float]
     positions: tuple[str, ...] = ()
     position_name: str = ""
     hover: bool = True
-    scaled: bool = False
+    is_numeric: bool = False
 
     def words(self) -> Iterator[str]:
         """Every panel as a sentence, for those who do not see the figure."""

@@ -1,4 +1,8 @@
-"""Write the page of a run, one HTML file that needs nothing but itself, and its Markdown text, from its tables."""
+"""Write the page of a run as one HTML file that needs no other file, and its text as Markdown.
+
+`page_content` collects what the page shows from the tables of a run folder; `as_html` and `as_text` render it.
+`write_page` leaves out downloads until the page fits `SIZE_LIMIT`. `require_page` compares a page with its tables.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from assay.core.files import file_hash
 from assay.report.account import MAX_SMALL_PICTURES, PageText, ResultDetail
 from assay.report.block import Block, Query, Section
 from assay.report.blocks import FIRST_WIDTH, Figure, RenderedBlock, chart, render
-from assay.report.charts import draw_sizes
+from assay.report.charts import draw_effect_sizes
 from assay.report.context import PageContext, networks
 from assay.report.drawing import DARK, LIGHT, css_properties
 from assay.report.glossary import first_used
@@ -106,39 +110,39 @@ def collect(root: Path) -> PageContent:
     Raises:
         StoreError: A table, a column or a picture is missing.
     """
-    return content(PageContext.of(root))
+    return page_content(PageContext.of(root))
 
 
-def content(context: PageContext) -> PageContent:
+def page_content(context: PageContext) -> PageContent:
     """Return the content of a page from its tables."""
     tables, root, page = context.tables, context.root, context.page
-    account = page.text(context)
+    page_text = page.text(context)
     facts = {**dict.fromkeys(("rows left out", "known faults", "spec", "models", "predictions"), ""), **context.facts}
     first = tuple(islice(first_figures(context), 1))
-    sections = [(section, _part(section, context, first)) for section in page.sections(tables)]
+    sections = [(section, _render_section(section, context, first)) for section in page.sections(tables)]
     parts = tuple(part for section, part in sections if part.blocks or (section.alone and section.words))
-    lost = tuple(sheet for block in page.failures if (sheet := _sheet_of(block, context)))
+    failures = tuple(sheet for block in page.failures if (sheet := _sheet_of(block, context)))
     environments = _sheet_of(page.environments, context) if page.environments else None
     provenance = _sheet_of(PROVENANCE, context)
-    anchors = {item.id for item in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if item}
-    doubts = tuple(caution if caution.anchor in anchors else replace(caution, anchor="") for caution in account.doubts)
-    texts = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
-    terms = _terms({"findings": texts, **{part.id: _section_words(part) for part in parts}})
-    terms |= {section: {**terms.get(section, {}), **own} for section, own in page.terms(tables).items()}
+    anchors = {item.id for item in (*(b.sheet for part in parts for b in part.blocks), *failures, environments) if item}
+    doubts = tuple(each if each.anchor in anchors else replace(each, anchor="") for each in page_text.doubts)
+    texts = (page_text.verdict, *page_text.opening.done, *(caution.text for caution in doubts), *page_text.limits)
+    terms = _first_uses({"findings": texts, **{part.id: _section_words(part) for part in parts}})
+    terms |= {section: {**terms.get(section, {}), **extra} for section, extra in page.terms(tables).items()}
     return PageContent(
-        text=replace(account, doubts=doubts),
-        bar=tuple(filter(None, (context.kind.name, account.name, context.date))),
+        text=replace(page_text, doubts=doubts),
+        bar=tuple(filter(None, (context.kind.name, page_text.name, context.date))),
         facts=facts,
         read=reading_words(facts),
-        paper=_paper(context, account),
-        study=_study(facts.get("study file", facts["spec"])),
-        limits=f"{LIMITS_PREFIX}{'; '.join(account.limits).rstrip('.')}." if account.limits else "",
+        paper=_paper_texts(context, page_text),
+        study=_yaml_text(facts.get("study file", facts["spec"])),
+        limits=f"{LIMITS_PREFIX}{'; '.join(page_text.limits).rstrip('.')}." if page_text.limits else "",
         first=first,
-        gallery=make_gallery(root, context, tables.get("pictures", ()), all_shown=account.planned),
+        gallery=make_gallery(root, context, tables.get("pictures", ()), all_shown=page_text.planned),
         result_details=page.result_details(context),
         folder_in_commands=context.folder_for_commands,
         sections=parts,
-        failures=lost,
+        failures=failures,
         environments=environments,
         provenance=provenance,
         terms=terms,
@@ -171,20 +175,20 @@ def first_figures(context: PageContext) -> Iterator[Figure]:
     return (figure for figure in charts if figure is not None)
 
 
-def _paper(context: PageContext, account: PageText) -> tuple[tuple[str, str, str], ...]:
+def _paper_texts(context: PageContext, page_text: PageText) -> tuple[tuple[str, str, str], ...]:
     """Return texts to copy into a paper: methods, results and a citation, each with its heading and id."""
-    facts, first = context.facts, account.opening
+    facts, first = context.facts, page_text.opening
     version, hash_of = facts.get("assay-imaging", ""), facts.get("hash of what is compared", "")
     torch = f" and PyTorch {facts['torch']}" if facts.get("torch") else ""
     kind = context.kind.name
     analyses = f"Analyses used Assay {version}{torch}.".replace("  ", " ")
-    results = [account.verdict, *(f"{line.decision} {line.numbers}." for line in first.lines)]
+    results = [page_text.verdict, *(f"{line.decision} {line.numbers}." for line in first.lines)]
     fields = {
         "title": "Assay",
         "author": "{Assay developers}",
         "year": context.date[:4],
         "version": version,
-        "note": (f"Study {facts['study']}" if "study" in facts else f"{kind[:1].upper()}{kind[1:]} of {account.name}")
+        "note": (f"Study {facts['study']}" if "study" in facts else f"{kind[:1].upper()}{kind[1:]} of {page_text.name}")
         + (f", hash {hash_of}" if hash_of else ""),
     }
     inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
@@ -195,13 +199,11 @@ def _paper(context: PageContext, account: PageText) -> tuple[tuple[str, str, str
     )
 
 
-def _part(section: Section, context: PageContext, first: Sequence[Figure]) -> PageSection:
+def _render_section(section: Section, context: PageContext, first: Sequence[Figure]) -> PageSection:
     """Render a section; no figure of the first screen is drawn again, and blocks without rows are left out."""
-    drawn_figures = {figure.id for figure in first}
+    first_ids = {figure.id for figure in first}
     rendered_blocks = [render(block, context) for block in section.blocks]
-    rendered_blocks = [
-        replace(b, figure=None) if b.figure and b.figure.id in drawn_figures else b for b in rendered_blocks
-    ]
+    rendered_blocks = [replace(b, figure=None) if b.figure and b.figure.id in first_ids else b for b in rendered_blocks]
     blocks, tab = tuple(b for b in rendered_blocks if b.figure or b.sheet), section.tab or section.title
     return PageSection(section.id, section.title, section.words, blocks, section.folded, tab)
 
@@ -210,23 +212,23 @@ def _sheet_of(block: Block, context: PageContext) -> Sheet | None:
     return render(block, context).sheet if block.table in context.tables else None
 
 
-def without_files(content: PageContent) -> PageContent:
-    """The content with no figure's or table's file: they are in the run folder."""
+def without_downloads(content: PageContent) -> PageContent:
+    """Return the content without files of figures and tables, which are in the run folder."""
 
-    def bare(block: RenderedBlock) -> RenderedBlock:
+    def strip(block: RenderedBlock) -> RenderedBlock:
         figure = replace(block.figure, csv=None, svg=None) if block.figure else None
         return RenderedBlock(figure, replace(block.sheet, csv=None) if block.sheet else None)
 
-    parts = tuple(replace(part, blocks=tuple(map(bare, part.blocks))) for part in content.sections)
+    parts = tuple(replace(part, blocks=tuple(map(strip, part.blocks))) for part in content.sections)
     first = tuple(replace(figure, csv=None, svg=None) for figure in content.first)
     failures = tuple(replace(sheet, csv=None) for sheet in content.failures)
-    rest = {
+    single_sheets = {
         name: replace(sheet, csv=None) for name in ("environments", "provenance") if (sheet := getattr(content, name))
     }
-    return replace(content, first=first, sections=parts, failures=failures, **rest)
+    return replace(content, first=first, sections=parts, failures=failures, **single_sheets)
 
 
-def _study(text: str) -> str:
+def _yaml_text(text: str) -> str:
     """Return the study file or the request in provenance as YAML; as it is if damaged."""
     try:
         spec: dict[str, Any] = json.loads(text)
@@ -240,7 +242,7 @@ def _study(text: str) -> str:
     return out.getvalue()
 
 
-def _terms(texts: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
+def _first_uses(texts: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
     """Return for each part of the page the terms of the glossary that it uses first; texts: part -> its words."""
     terms: dict[str, dict[str, str]] = {}
     known_terms: set[str] = set()
@@ -261,7 +263,7 @@ def _section_words(part: PageSection) -> Iterator[str]:
 
 # The page's text as Markdown: sentences, what each figure shows, comparisons, what failed, where it comes from.
 
-MOST_ROWS = 60
+MAX_ROWS_AS_TEXT = 60
 """Longer tables are left to their files."""
 
 _SIGNS = re.compile(r"[\\`*_<>|\[\]()!#&~$@]")
@@ -270,63 +272,63 @@ _BEGINNING = re.compile(r"^(\d+(?=\.(?:\s|$))|(?=[-+=]))")
 
 
 def as_text(content: PageContent) -> str:
-    """The whole as Markdown."""
-    return "\n".join(_lines(content)).strip() + "\n"
+    """The page as Markdown."""
+    return "\n".join(_markdown_lines(content)).strip() + "\n"
 
 
-def _lines(content: PageContent) -> Iterator[str]:
-    account = content.text
-    yield from (f"# {_paragraph(account.question)}", "", _paragraph(account.verdict), "")
+def _markdown_lines(content: PageContent) -> Iterator[str]:
+    page_text = content.text
+    yield from (f"# {_escape_start(page_text.question)}", "", _escape_start(page_text.verdict), "")
     read = " ".join(filter(None, (content.read.target, content.read.doubts, content.read.rest)))
-    yield from (_paragraph(read), "") if read else ()
-    yield from (_paragraph(account.meta), "")
-    for text in account.opening.done:
-        yield from (_paragraph(text), "")
-    yield from (f"- {_paragraph(line.decision)} {_plain(line.numbers)}" for line in account.opening.lines)
-    yield from ("", *([_paragraph(content.limits), ""] if content.limits else []))
-    if account.doubts:
+    yield from (_escape_start(read), "") if read else ()
+    yield from (_escape_start(page_text.meta), "")
+    for text in page_text.opening.done:
+        yield from (_escape_start(text), "")
+    yield from (f"- {_escape_start(line.decision)} {_escape(line.numbers)}" for line in page_text.opening.lines)
+    yield from ("", *([_escape_start(content.limits), ""] if content.limits else []))
+    if page_text.doubts:
         yield from ("## Can it be trusted?", "")
-        yield from (f"- {_paragraph(caution.word or 'note')}: {_plain(caution.text)}" for caution in account.doubts)
+        yield from (f"- {_escape_start(each.word or 'note')}: {_escape(each.text)}" for each in page_text.doubts)
         yield ""
     for part in content.sections:
-        yield from (f"## {_paragraph(part.title)}", "", *([_paragraph(part.words), ""] if part.words else []))
+        yield from (f"## {_escape_start(part.title)}", "", *([_escape_start(part.words), ""] if part.words else []))
         for block in part.blocks:
             if block.figure:
-                yield from (f"- {_paragraph(f'{block.figure.alternative} {block.figure.note}')}", "")
+                yield from (f"- {_escape_start(f'{block.figure.alternative} {block.figure.note}')}", "")
             if block.sheet:
-                yield from _table(block.sheet)
+                yield from _markdown_sheet(block.sheet)
     yield from ("## What failed, collapsed or is undefined", "")
     for sheet in (*content.failures, content.environments, content.provenance):
         if sheet is not None:
-            yield from _table(sheet)
+            yield from _markdown_sheet(sheet)
 
 
-def _table(sheet: Sheet) -> Iterator[str]:
-    yield from (f"### {_paragraph(sheet.caption)}", "")
-    if len(sheet.lines) > MOST_ROWS:
+def _markdown_sheet(sheet: Sheet) -> Iterator[str]:
+    yield from (f"### {_escape_start(sheet.caption)}", "")
+    if len(sheet.lines) > MAX_ROWS_AS_TEXT:
         yield from (f"{len(sheet.lines)} rows: see the file of the table in the page.", "")
         return
-    yield from (_row(sheet.heads), f"| {' | '.join('---' for _ in sheet.heads)} |")
+    yield from (_markdown_row(sheet.heads), f"| {' | '.join('---' for _ in sheet.heads)} |")
     for line in sheet.lines:
-        yield _row([cell.text for cell in line.cells])
-    yield from ("", *([_paragraph(sheet.note), ""] if sheet.note else []))
+        yield _markdown_row([cell.text for cell in line.cells])
+    yield from ("", *([_escape_start(sheet.note), ""] if sheet.note else []))
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(_plain, cells))} |"
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_escape, cells))} |"
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     """Text on one line in which Markdown and HTML find nothing to obey; also no address that a reader links unasked."""
     return _ADDRESS.sub(r"\1\\\2", _SIGNS.sub(r"\\\g<0>", " ".join(text.split())))
 
 
-def _paragraph(text: str) -> str:
-    """The same where a line begins with it, which makes lists, rules and headings of some signs."""
-    return _BEGINNING.sub(r"\1\\", _plain(text))
+def _escape_start(text: str) -> str:
+    """Text at the beginning of a line, where some signs would make lists, rules and headings."""
+    return _BEGINNING.sub(r"\1\\", _escape(text))
 
 
-# The page of a study: one HTML file that needs nothing but itself, made from the tables of a run folder.
+# The page as HTML, as large as it may be, and the check that a page is that of its tables.
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""
@@ -341,10 +343,10 @@ def write_page(root: Path) -> Path:
     is, and the page says where they lie. Raises StoreError when a table or picture is missing, or when the page would
     exceed 5 MB even so.
     """
-    return write_report(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
+    return write_report(root, _within_size_limit(collect(root)), "leave probes or environments out of the comparison")
 
 
-_TYPED = re.compile(rb'<meta name="run-folder" content="((?:\xe2\x80\xa6/)?(?!-)[\w./~+-]{0,300})">')
+_FOLDER_IN_COMMANDS = re.compile(rb'<meta name="run-folder" content="((?:\xe2\x80\xa6/)?(?!-)[\w./~+-]{0,300})">')
 """The path that a page types in its commands, which depends on where the page was made, and adds no option to them."""
 
 
@@ -366,23 +368,24 @@ def require_page(root: Path) -> None:
         if listed and is_ours(root) and listed.get(PAGE, (0, ""))[1] == file_hash(path):
             return
         with path.open("rb") as page:
-            typed = _TYPED.search(page.read(1000))
-        context = replace(PageContext.of(root), folder_in_commands=typed[1].decode() if typed else "")
-        texts = {PAGE: _fitting(content(context)), **context.page.extra_files(root)}
-        there = {root / name: text for name, text in texts.items() if (root / name).exists()}
-        others = [path for path, text in there.items() if not _has_content(path, text.encode())]
-        if not others:
+            folder = _FOLDER_IN_COMMANDS.search(page.read(1000))
+        context = replace(PageContext.of(root), folder_in_commands=folder[1].decode() if folder else "")
+        texts = {PAGE: _within_size_limit(page_content(context)), **context.page.extra_files(root)}
+        existing = {root / name: text for name, text in texts.items() if (root / name).exists()}
+        different = [path for path, text in existing.items() if not _has_content(path, text.encode())]
+        if not different:
             return
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error.strerror}; `assay report {root}` writes it again") from error
     except StoreError:
         raise
     except Exception as error:  # of tables made elsewhere
-        raise OtherPageError(strange_content(root, error)) from error
-    also = f", nor {'is' if len(others) == 2 else 'are'} {count(len(others) - 1, 'other file')}" if others[1:] else ""
+        raise OtherPageError(unreadable_folder_text(root, error)) from error
+    verb = "is" if len(different) == 2 else "are"
+    rest = f", nor {verb} {count(len(different) - 1, 'other file')}" if different[1:] else ""
     changed = "changed, or written by another version of Assay"
-    again = f"`assay report {root}` writes what the tables give"
-    raise OtherPageError(f"{others[0]} is not what its tables give{also}: {changed}; {again}")
+    remedy = f"`assay report {root}` writes what the tables give"
+    raise OtherPageError(f"{different[0]} is not what its tables give{rest}: {changed}; {remedy}")
 
 
 def _has_content(path: Path, content: bytes) -> bool:
@@ -390,22 +393,22 @@ def _has_content(path: Path, content: bytes) -> bool:
     return path.stat().st_size == len(content) and path.read_bytes() == content
 
 
-def strange_content(root: Path, error: Exception) -> str:
+def unreadable_folder_text(root: Path, error: Exception) -> str:
     """Return a sentence for an unforeseen error while a run folder from elsewhere is read."""
     why = f"{type(error).__name__}: {first_line(error)}"
     return f"{root}: its content is not what this version of Assay writes ({why}); run it again, or get another copy"
 
 
-def _fitting(content: PageContent) -> str:
-    """The page with as much in it as there is room for, the bare page at least."""
+def _within_size_limit(content: PageContent) -> str:
+    """Return the page with as many downloads as `SIZE_LIMIT` has room for, the smallest first."""
     page = as_html(content)
     if len(page.encode()) <= SIZE_LIMIT - LINK_BYTES:
         return page
-    bare = replace(content, files=tuple((name, None) for name, _ in content.files))
-    page = as_html(bare)
+    without_tables = replace(content, files=tuple((name, None) for name, _ in content.files))
+    page = as_html(without_tables)
     room = SIZE_LIMIT - len(page.encode()) - LINK_BYTES
     if room < 0:
-        return as_html(without_files(bare))
+        return as_html(without_downloads(without_tables))
     carried: set[str] = set()
     for size, name in sorted((len(file.uri), name) for name, file in content.files if file):
         if size <= room:
@@ -418,25 +421,25 @@ def _fitting(content: PageContent) -> str:
 
 def as_html(content: PageContent) -> str:
     """The page as HTML."""
-    words = markdown_download(content.text.name, as_text(content))
-    return render_html("page.html", content, markdown=words)
+    markdown = markdown_download(content.text.name, as_text(content))
+    return render_html("page.html", content, markdown=markdown)
 
 
-def render_html(template: str, page: object, **more: object) -> str:
+def render_html(template: str, page: object, **extra: object) -> str:
     """Return a page as HTML, with the style, colors and script that all pages share."""
     shared = {
         "light": Markup("{" + css_properties(LIGHT) + "}"),
         "dark": Markup("{" + css_properties(DARK) + "}"),
         "style": Markup(template_text("style.css")),
-        "script": Markup(script()),
+        "script": Markup(minified_script()),
         "svg": Markup,
         "plural": count,
         "verbatim": escape,
-        "sizes": draw_sizes,
+        "sizes": draw_effect_sizes,
         "most_lines": MAX_ON_FIRST_SCREEN,
         "most_small": MAX_SMALL_PICTURES,
     }
-    return visible(templates().get_template(template).render(page=page, **shared, **more))
+    return visible(templates().get_template(template).render(page=page, **shared, **extra))
 
 
 def write_report(root: Path, page: str, advice: str) -> Path:
@@ -448,7 +451,7 @@ def write_report(root: Path, page: str, advice: str) -> Path:
     return path
 
 
-def script() -> str:
+def minified_script() -> str:
     """Return the script of all pages, without comments, and without spaces but those of texts."""
     lines = map(str.strip, template_text("script.js").splitlines())
     code = "\n".join(line for line in lines if line and not line.startswith("//"))
@@ -467,7 +470,7 @@ _UNBROKEN = re.compile(r"(?:(?<!\S)\S{1,12} )?\[[-+\d][^\[\]]{1,24}\]|\b\d+% CI\
 """An interval with its value, its level, or a p-value."""
 
 
-def unbroken(value: object) -> object:
+def with_no_break_spaces(value: object) -> object:
     """Return a text with no-break spaces within intervals and p-values; all else, such as markup, as it is."""
     if type(value) is not str:
         return value
@@ -477,7 +480,7 @@ def unbroken(value: object) -> object:
 _OPTION = re.compile(r"(?<![\w-])\(?--[a-z][\w-]*\)?")
 
 
-def options(text: str) -> Markup:
+def mark_options(text: str) -> Markup:
     """Return a text whose options, such as `--train`, stay in one line; they are copied as they are typed."""
     return Markup(_OPTION.sub(r'<span class="option">\g<0></span>', str(escape(text))))
 
@@ -489,9 +492,9 @@ def templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("assay.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=unbroken,
+        finalize=with_no_break_spaces,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["options"] = options
+    environment.filters["options"] = mark_options
     return environment

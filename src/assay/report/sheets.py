@@ -23,8 +23,8 @@ from assay.store.files import csv_text
 
 MAX_ROWS = 20_000
 MAX_PLAIN_CHARACTERS, MAX_CHARACTERS = 60_000, 400_000
-"""A CSV of more characters than PLAIN is compressed; one that would still take more than MOST is not carried.
-More rows than MOST_ROWS always would, and are not tried."""
+"""A CSV of more characters than the first is compressed; one that would still take more than the second is not carried.
+More rows than `MAX_ROWS` always would, and are not tried."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from assay.store.manifest import (
     altered_files,
     find_nonregular_files,
     key_of_signature,
+    parse_checksums,
     read_bounded,
     read_manifest,
-    sums_of,
 )
 from assay.store.place import PAGE
 
@@ -68,7 +68,9 @@ def unsigned_files(root: Path, signed: Collection[Path]) -> list[Path]:
 
 def _sums_of(text: str) -> dict[str, str]:
     """Return path -> SHA-256 of a text of sha256sum. Paths that lead out of a folder are left out."""
-    return {name: digest for name, digest in sums_of(text).items() if not re.search(r"^/|(^|/)\.{0,2}(/|$)", name)}
+    return {
+        name: digest for name, digest in parse_checksums(text).items() if not re.search(r"^/|(^|/)\.{0,2}(/|$)", name)
+    }
 
 
 def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:

@@ -229,16 +229,16 @@ def write_parquet(path: Path, columns: Columns, *, row_group: int = 0) -> None:
         columns: Name -> values.
         row_group: Rows of a row group, by default those of DuckDB.
     """
-    form = f"FORMAT parquet, ROW_GROUP_SIZE {row_group}" if row_group else "FORMAT parquet"
+    format_options = f"FORMAT parquet, ROW_GROUP_SIZE {row_group}" if row_group else "FORMAT parquet"
     arrays = dict(columns)  # DuckDB finds the local variable of this name
 
     def write(temporary: Path) -> None:
         with connect() as database:
             database.register("arrays", arrays)
             try:
-                database.execute(f"COPY (SELECT * FROM arrays) TO '{quote_path(temporary)}' ({form})")
+                database.execute(f"COPY (SELECT * FROM arrays) TO '{quote_path(temporary)}' ({format_options})")
             except duckdb.IOException as error:
-                raise _system_error(error) from error
+                raise _os_error(error) from error
         verify_once({temporary: _key_of_small(temporary)}, lambda _: None)  # what it holds was in memory
 
     write_whole(path, write)
@@ -267,9 +267,9 @@ class ColumnRows(Sequence[Row]):
             shared: Values that all of them have.
             by_row: Column -> the values that each has.
         """
-        added = len(next(iter(by_row.values())))
+        count = len(next(iter(by_row.values())))
         for name, column in self.columns.items():
-            column.extend(by_row[name] if name in by_row else [shared[name]] * added)
+            column.extend(by_row[name] if name in by_row else [shared[name]] * count)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add rows that have all of the columns."""
@@ -391,7 +391,7 @@ def split_columns(columns: Columns, starts: np.ndarray) -> list[dict[str, np.nda
     return [{name: parts[name][i].copy() for name in parts} for i in range(len(starts))]
 
 
-_CELLS_PER_BYTE, _FREE_CELLS = 200, 5_000_000
+_CELLS_PER_BYTE, _ALLOWED_CELLS = 200, 5_000_000
 """Cells that a byte of a file may hold, and cells that any file may: repeated rows pack without end."""
 
 
@@ -440,14 +440,14 @@ def _check_cells(paths: Sequence[Path]) -> None:
     with connect() as database:
         cells_by_file = cast("list[tuple[str, int]]", database.execute(query).fetchall())
     for name, cells in cells_by_file:
-        if cells > _FREE_CELLS + _CELLS_PER_BYTE * Path(name).stat().st_size:
+        if cells > _ALLOWED_CELLS + _CELLS_PER_BYTE * Path(name).stat().st_size:
             raise StoreError(
                 f"cannot read {name}: it is small and states {cells:,} values, which would fill the memory; "
                 "restore it from a copy"
             )
 
 
-_MAX_TEXT_BYTES, _TEXT_PER_BYTE, _FREE_TEXT = 10_000_000, 1_000, 100_000_000
+_MAX_TEXT_BYTES, _TEXT_PER_BYTE, _ALLOWED_TEXT = 10_000_000, 1_000, 100_000_000
 """Bytes of one text, those that a byte of the files may unpack to, and those that any files may."""
 _NESTED_TYPES = re.compile(r"\b(STRUCT|MAP|UNION|JSON)\b|(VARCHAR|BLOB).*\[")
 """Types of DuckDB whose texts could be long unseen."""
@@ -469,7 +469,7 @@ def _check_texts(paths: Sequence[Path]) -> None:
         query = f"SELECT sum({' + '.join(f'coalesce({text}, 0)' for text in texts)}), max(greatest({', '.join(texts)}))"
         total, longest = cast("tuple[int, int]", database.execute(f"{query} {source}").fetchall()[0])
     size = sum(path.stat().st_size for path in paths)
-    if (longest or 0) > _MAX_TEXT_BYTES or (total or 0) > _FREE_TEXT + _TEXT_PER_BYTE * size:
+    if (longest or 0) > _MAX_TEXT_BYTES or (total or 0) > _ALLOWED_TEXT + _TEXT_PER_BYTE * size:
         raise StoreError(
             f"cannot read {paths[0]}: its texts would take {total:,} bytes, which would fill the memory; "
             "restore it from a copy"
@@ -532,7 +532,7 @@ def connect() -> Generator[duckdb.DuckDBPyConnection]:
         raise
 
 
-_SPILLED = f"assay-{MACHINE}-"
+_SPILL_PREFIX = f"assay-{MACHINE}-"
 """How the names of folders for what memory does not hold begin, before the id of the process."""
 
 
@@ -550,15 +550,15 @@ def _database(process_id: int) -> duckdb.DuckDBPyConnection:
     folder = ""
     with suppress(OSError):  # the disk is full
         _remove_abandoned_folders()
-        folder = mkdtemp(prefix=f"{_SPILLED}{process_id}-")
+        folder = mkdtemp(prefix=f"{_SPILL_PREFIX}{process_id}-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return duckdb.connect(":memory:", config={"threads": "1", "temp_directory": folder, **no_extensions})
 
 
 def _remove_abandoned_folders() -> None:
     """Remove such folders of this user's processes on this machine that were killed."""
-    for folder in Path(gettempdir()).glob(f"{_SPILLED}*-*"):
-        process = folder.name.removeprefix(_SPILLED).split("-")[0]
+    for folder in Path(gettempdir()).glob(f"{_SPILL_PREFIX}*-*"):
+        process = folder.name.removeprefix(_SPILL_PREFIX).split("-")[0]
         with suppress(OSError):  # another process removed it first
             status = folder.lstat()
             is_own = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
@@ -603,7 +603,7 @@ def _fill_masked(column: np.ndarray) -> np.ndarray:
     return np.where(missing, np.nan, column.data) if missing.any() else column.data
 
 
-def _system_error(error: duckdb.IOException) -> OSError:
+def _os_error(error: duckdb.IOException) -> OSError:
     """DuckDB tells the system's reason in words."""
     text = str(error)
     reasons = {"No space left": errno.ENOSPC, "Permission denied": errno.EACCES, "Read-only": errno.EROFS}

@@ -1,4 +1,8 @@
-"""Run folders: what was begun there, units of work with their records, and tables."""
+"""A run folder (`RunFolder`): its request, units of work with their records, and tables.
+
+A unit has a folder or a place in a pack. Its record is written last and holds checksums of its files; whatever reads a
+unit compares them. `begin` states what is requested, `write_tables` ends a run.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +67,7 @@ from assay.store.views import VIEWS
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
 
-EARLIER = (
+EARLIER_TABLES = (
     "these tables belong to an earlier spec or earlier data: the run of the present ones did not end; run it again"
 )
 
@@ -89,7 +93,7 @@ def remove_unit(path: Path) -> None:
 
 # Checksums: a record holds those of the files of its unit, and one of itself.
 
-FILES, SELF = "files", "sha256"
+FILE_CHECKSUMS, RECORD_CHECKSUM = "files", "sha256"
 _UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt"}
 """Those that hold times, whose checksum would not be the same when they are made again."""
 
@@ -102,18 +106,18 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 def _checksum(id: str, record: Mapping[str, Any]) -> str:
     """That of a record without its own, which belongs to this unit alone."""
-    text = json_text([id, {key: value for key, value in record.items() if key != SELF}])
+    text = json_text([id, {key: value for key, value in record.items() if key != RECORD_CHECKSUM}])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _require_checksum(path: Path, wanted: str | None) -> Path:
+def _require_checksum(path: Path, expected: str | None) -> Path:
     """Return the path, whose content has this checksum. A file that cannot be read is left to its reader to refuse.
 
     Raises:
         StoreError: For another content, or where no checksum is known.
     """
     try:
-        altered = file_hash(path) != wanted
+        altered = file_hash(path) != expected
     except OSError:
         altered = False
     if altered:
@@ -121,13 +125,13 @@ def _require_checksum(path: Path, wanted: str | None) -> Path:
     return path
 
 
-def _from_here(path: Path) -> str:
+def _display_path(path: Path) -> str:
     """Return a path from the working directory where it leads there, and else the whole path."""
     inside = os.path.relpath(path)
     return str(path.absolute()) if inside.startswith("..") else inside
 
 
-def _differ(paths: Sequence[Path], others: Sequence[Path]) -> bool:
+def _are_different(paths: Sequence[Path], others: Sequence[Path]) -> bool:
     """Return whether paths surely lead to other files or folders, and not to files of the same content."""
     if not all(map(os.path.exists, paths)):
         return False
@@ -236,8 +240,8 @@ class RunFolder:
                 f"{key_text('--out')}"
             )
         earlier = self._earlier_sources() if kind_of_run and sources else []
-        if earlier and _differ(earlier, sources):
-            before, now = (" and ".join(map(_from_here, paths)) for paths in (earlier, sources))
+        if earlier and _are_different(earlier, sources):
+            before, now = (" and ".join(map(_display_path, paths)) for paths in (earlier, sources))
             raise StoreError(
                 f"{self.root} holds {kind.noun} of {before}, not of {now}: choose another place with "
                 f"{key_text('--out')}, or {kind.other_place_hint}"
@@ -267,7 +271,7 @@ class RunFolder:
             sources: See `require`. Those beside the folder can be moved together with it.
         """
         replaced = self._fields_replaced(request)
-        self.reopen()
+        self.remove_end_marks()
         values = {"kind": kind.name, "stamp": stamp or {}, "subject": subject, "request": request}
         values |= {"replaced": replaced} if replaced else {}
         values |= {"sources": list(map(os.path.realpath, sources))} if sources else {}
@@ -291,7 +295,7 @@ class RunFolder:
             if name in before and json_text(before[name]) not in (json_text(value), json_text(hide_paths(value)))
         ]
 
-    def reopen(self) -> None:
+    def remove_end_marks(self) -> None:
         """Remove what only a run that ended has."""
         for path in (self.root / MANIFEST, self.root / "tables" / STAMP):
             path.unlink(missing_ok=True)
@@ -312,12 +316,12 @@ class RunFolder:
 
     def complete(self, kind: UnitKind, id: str) -> bool:
         """Return whether this unit's record, which is written last, is there or in a pack."""
-        return self._loose(kind, id) or id in pack_entries(self.root, kind)
+        return self._has_own_record(kind, id) or id in pack_entries(self.root, kind)
 
     def _pack_of(self, kind: UnitKind, id: str) -> PackEntry | None:
         """Return where a unit is packed; None where it has only files of its own, which never stand for a pack."""
         entry = pack_entries(self.root, kind).get(id)
-        if entry is None and not self._loose(kind, id):
+        if entry is None and not self._has_own_record(kind, id):
             entry = pack_entries(self.root, kind).get(id)  # it was packed meanwhile
         return entry
 
@@ -326,7 +330,7 @@ class RunFolder:
         if not holds_folder(self.root):
             require_listed(self.root, path)
 
-    def _loose(self, kind: UnitKind, id: str) -> bool:
+    def _has_own_record(self, kind: UnitKind, id: str) -> bool:
         """Return whether a unit has a record of its own."""
         return os.path.isfile(f"{self.root}/{kind}/{id}/record.json")  # noqa: PTH113  pathlib takes four times as long
 
@@ -352,8 +356,8 @@ class RunFolder:
         for partial_file in unit.glob(".*.partial"):
             if is_abandoned(partial_file):
                 partial_file.unlink(missing_ok=True)
-        complete = {"schema": SCHEMA_VERSION, **record, FILES: _checksums(unit)}
-        write_json(unit / "record.json", {**complete, SELF: _checksum(id, complete)})
+        complete = {"schema": SCHEMA_VERSION, **record, FILE_CHECKSUMS: _checksums(unit)}
+        write_json(unit / "record.json", {**complete, RECORD_CHECKSUM: _checksum(id, complete)})
         self.forget_failure(id)
 
     def record(self, kind: UnitKind, id: str) -> dict[str, Any]:
@@ -363,7 +367,7 @@ class RunFolder:
             StoreError: If it is damaged.
         """
         record = self._checked_record(kind, id)
-        return {key: value for key, value in record.items() if key not in (FILES, SELF)}
+        return {key: value for key, value in record.items() if key not in (FILE_CHECKSUMS, RECORD_CHECKSUM)}
 
     def _checked_record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         path = self.unit(kind, id) / "record.json"
@@ -377,7 +381,7 @@ class RunFolder:
         record = migrate(value, path)
 
         def verify(paths: Sequence[Path]) -> None:
-            if record.get(SELF) != _checksum(id, record):
+            if record.get(RECORD_CHECKSUM) != _checksum(id, record):
                 raise StoreError(f"cannot read {paths[0]}: {ALTERED}; {REMAKE_FILE}")
 
         verify_once({path: content_key(f"record {id}", content)}, verify)
@@ -392,7 +396,7 @@ class RunFolder:
         path = self.unit(kind, id) / name
         if not self.complete(kind, id):
             return path
-        return _require_checksum(path, self._checked_record(kind, id).get(FILES, {}).get(name))
+        return _require_checksum(path, self._checked_record(kind, id).get(FILE_CHECKSUMS, {}).get(name))
 
     def units(self) -> Iterator[tuple[UnitKind, str]]:
         """Return the kinds and ids of all complete units."""
@@ -404,7 +408,7 @@ class RunFolder:
         Raises:
             StoreError: The record is damaged.
         """
-        files: Mapping[str, str] = self._checked_record(kind, id)[FILES]
+        files: Mapping[str, str] = self._checked_record(kind, id)[FILE_CHECKSUMS]
         in_pack = PACKED.get(kind) if self._pack_of(kind, id) else ""
         return {f"{kind}/{id}/{name}": digest for name, digest in files.items() if name != in_pack}
 
@@ -514,16 +518,16 @@ class RunFolder:
 
     def write_tables(self, tables: Mapping[str, Sequence[Row]]) -> None:
         """Write every table of what was last asked here; those that are not given are empty."""
-        with self.tables_made_of(self.requested_stamp()):
+        with self.stamping_tables(self.requested_stamp()):
             for name, table in self.tables.items():
                 if not table.parts:
                     self.write_table(name, table.names, tables.get(name, ()))
 
     @contextmanager
-    def tables_made_of(self, stamp: Mapping[str, str]) -> Generator[None]:
+    def stamping_tables(self, stamp: Mapping[str, str]) -> Generator[None]:
         """Around the making of all tables: they bear this stamp when they are whole, and none before."""
         path = self.root / "tables" / STAMP
-        self.reopen()  # the manifest has checksums of the tables before
+        self.remove_end_marks()  # the manifest has checksums of the tables before
         yield
         write_checked_json(path, {"schema": SCHEMA_VERSION, **stamp})
 

@@ -1,4 +1,8 @@
-"""The manifest of a folder: size and SHA-256 of every file, written when a run ends and compared when it is read."""
+"""The manifest of a folder: size and SHA-256 of every file, written when a run ends and compared when it is read.
+
+`write_manifest` lists the files, `changes` compares them. A signature (`signed.txt`) covers the files of the manifest
+but for the page.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
 """The files of a folder in the format of sha256sum, and their signature in that of ssh-keygen."""
 _PAGE = "report.html"
 PAGE_UNSIGNED = f"; {_PAGE} is not signed: it was made later"
-UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
+NOT_SIGNED = ("finished.json", SIGNED, SIGNATURE)
 """Files that no signature covers."""
 PROGRAM_SUFFIXES = (".json", ".parquet", ".safetensors", ".pt")
 """Suffixes of files of a run folder that are for programs."""
@@ -113,7 +117,7 @@ def added_files(root: Path) -> FileStates:
         listed = read_manifest(root)
     if listed is None:
         return _files_for_readers(root)
-    return _states({name: path for name, path in _files(root).items() if name not in listed})
+    return _states_of({name: path for name, path in _files(root).items() if name not in listed})
 
 
 def foreign_files(root: Path) -> FileStates:
@@ -125,10 +129,10 @@ def foreign_files(root: Path) -> FileStates:
 
 
 def _files_for_readers(root: Path) -> FileStates:
-    return _states({name: path for name, path in _files(root).items() if _READER_FILES.fullmatch(name)})
+    return _states_of({name: path for name, path in _files(root).items() if _READER_FILES.fullmatch(name)})
 
 
-def _states(files: Mapping[str, Path]) -> FileStates:
+def _states_of(files: Mapping[str, Path]) -> FileStates:
     return {name: file_state(path) for name, path in files.items() if path.is_file()}
 
 
@@ -158,13 +162,13 @@ def read_manifest(root: Path) -> Mapping[str, tuple[int, str]] | None:
     """
     path = root / MANIFEST
     try:
-        return _read_cached(path, file_state(path))
+        return _read_manifest(path, file_state(path))
     except FileNotFoundError:
         return None
 
 
 @lru_cache(maxsize=8)
-def _read_cached(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
+def _read_manifest(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
     """Cached as long as the file stays."""
     remedy = "restore it from a copy"
     content = read_checked_json(path, remedy=remedy)
@@ -181,10 +185,10 @@ def require_listed(root: Path, path: Path) -> None:
     listed = read_manifest(root)
     if listed is not None and path.relative_to(root).as_posix() not in listed:
         what = "its folder" if path.name == "record.json" else "it"
-        raise StoreError(f"{FileChange('extra', path).text}; {move_elsewhere(what)}")
+        raise StoreError(f"{FileChange('extra', path).text}; {added_file_remedy(what)}")
 
 
-def move_elsewhere(what: str) -> str:
+def added_file_remedy(what: str) -> str:
     """Return the remedy for a file that was added."""
     return f"move {what} elsewhere, since the run did not write it"
 
@@ -209,7 +213,7 @@ def changes(root: Path, parts: Collection[str] = ()) -> list[FileChange]:
     }
     damage = altered_files(root, digests)
     if not any(change.path.name in (SIGNED, SIGNATURE) for change in damage):
-        damage += signature_change(root)
+        damage += find_signature_change(root)
     return damage + [FileChange("extra", path) for name, path in _files(root, parts).items() if name not in listed]
 
 
@@ -309,7 +313,7 @@ def key_of_signature(text: str, signature: Path, state: tuple[int, ...]) -> str:
     return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
 
 
-def signature_change(root: Path) -> list[FileChange]:
+def find_signature_change(root: Path) -> list[FileChange]:
     """Return the signature of a folder if it is not of its data. Without ssh-keygen, only what it is of is compared."""
     with suppress(FileNotFoundError):
         return [FileChange("unsigned", root / SIGNATURE)] if signing_key(root) is None else []
@@ -318,11 +322,11 @@ def signature_change(root: Path) -> list[FileChange]:
 
 def require_signed_data(root: Path) -> None:
     """Check that the signature of a folder, if it has any, is of its data. Raises StoreError."""
-    for change in signature_change(root):
-        raise StoreError(f"{change.text}; {sign_again(root, 'them')}")
+    for change in find_signature_change(root):
+        raise StoreError(f"{change.text}; {signature_remedy(root, 'them')}")
 
 
-def sign_again(root: Path, what: str) -> str:
+def signature_remedy(root: Path, what: str) -> str:
     """Return the remedy for signed files, or a signature, that are not those that were signed."""
     return f"restore {what} from a copy, or sign what is there with `assay seal {root} --key FILE`"
 
@@ -333,8 +337,8 @@ def _signed_text(root: Path, listed: Mapping[str, str]) -> str:
         text = read_bounded(root / SIGNED)
     except (OSError, StoreError):
         return ""
-    signed = sums_of(text)
-    data = ({name: facts[name] for name in facts if name not in (_PAGE, *UNSIGNED)} for facts in (signed, listed))
+    signed = parse_checksums(text)
+    data = ({name: facts[name] for name in facts if name not in (_PAGE, *NOT_SIGNED)} for facts in (signed, listed))
     return text if next(data) == next(data) else ""
 
 
@@ -349,13 +353,13 @@ def read_bounded(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="replace")
 
 
-def sums_of(text: str) -> dict[str, str]:
+def parse_checksums(text: str) -> dict[str, str]:
     """Return path -> SHA-256 of a text of sha256sum; of a path that stands there twice it is empty, so that none fits.
 
     Lines end by a line feed alone: a name may hold what other programs take for the end of a line.
 
     Examples:
-        >>> sums_of("01  a\\n02  b\\u2028 c\\n03  a\\n")
+        >>> parse_checksums("01  a\\n02  b\\u2028 c\\n03  a\\n")
         {'a': '', 'b\\u2028 c': '02'}
     """
     sums: dict[str, str] = {}

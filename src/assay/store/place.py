@@ -18,7 +18,7 @@ RUN = "run.json"
 PAGE = "report.html"
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
 UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
-_MADE = frozenset({RUN, MANIFEST, *UNLISTED, *UNIT_KINDS})
+_NAMES_OF_ASSAY = frozenset({RUN, MANIFEST, *UNLISTED, *UNIT_KINDS})
 """What a folder of a run may hold before its description is written, or where that was lost."""
 
 
@@ -40,13 +40,13 @@ def require_writable(folder: Path) -> None:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        takes_none = bool(folders) and isinstance(
+        refuses_folders = bool(folders) and isinstance(
             error, FileNotFoundError
         )  # as /proc, which says of itself that it may
-        reason = f"{folders[-1].parent} takes no folders" if takes_none else error.strerror
-        what = "cannot be made" if folders else "cannot be written to"
+        reason = f"{folders[-1].parent} takes no folders" if refuses_folders else error.strerror
+        problem = "cannot be made" if folders else "cannot be written to"
         raise StoreError(
-            f"the folder {folder} {what}: {reason}; choose another place with {key_text('--out')}"
+            f"the folder {folder} {problem}: {reason}; choose another place with {key_text('--out')}"
         ) from error
     finally:
         for path in folders:
@@ -83,7 +83,7 @@ def _is_of_run(root: Path, entries: Collection[str]) -> bool:
     with suppress(StoreError):  # of another program's manifest
         if read_manifest(root) is not None:
             return True
-    return _MADE.issuperset(entries)
+    return _NAMES_OF_ASSAY.issuperset(entries)
 
 
 def result_folder(parent: str, name: str) -> Path:
@@ -105,7 +105,7 @@ def result_folder(parent: str, name: str) -> Path:
 
 LOCK, BEGUN = ".lock", ".begun"
 """Hidden files of a run folder: held while a run works there; there until a run ends, to know again who began it."""
-_held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+_held_folders: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 """Run folders that this process holds, where it may write units before the manifest of an earlier run goes."""
 
 
@@ -127,19 +127,19 @@ def working_in(root: Path) -> Generator[None]:
     require_regular_files(root)
     require_writable(root)
     with file_lock(root / LOCK, refuse):
-        token = _held.set(_held.get() | {root.absolute()})
+        token = _held_folders.set(_held_folders.get() | {root.absolute()})
         try:
             yield
         finally:
-            _held.reset(token)
+            _held_folders.reset(token)
 
 
 def holds_folder(root: Path) -> bool:
     """Return whether this process holds a run folder."""
-    return root.absolute() in _held.get()
+    return root.absolute() in _held_folders.get()
 
 
-def is_worked_in(root: Path) -> bool:
+def is_locked(root: Path) -> bool:
     """Return whether a process holds a run folder, as far as the file system knows locks."""
     try:
         with working_in(root):

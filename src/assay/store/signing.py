@@ -10,9 +10,9 @@ from assay.core.files import file_state, is_file
 from assay.store.files import write_text
 from assay.store.manifest import (
     MANIFEST,
+    NOT_SIGNED,
     SIGNATURE,
     SIGNED,
-    UNSIGNED,
     added_files,
     key_of_signature,
     read_manifest,
@@ -46,12 +46,12 @@ def sign(root: Path, key: Path) -> None:
         raise StoreError(f"there is no key {key}: `ssh-keygen -t ed25519` makes one")
     if unprintable := next((name for name in manifest if not name.isprintable()), None):
         raise StoreError(f"{root} lists '{shorten(unprintable)}', a name that no Assay writes: it is not signed")
-    text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(manifest.items()) if name not in UNSIGNED)
+    text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(manifest.items()) if name not in NOT_SIGNED)
     signature, added = _signature(text, key), added_files(root)
     write_text(root / SIGNED, text)
     write_text(root / SIGNATURE, signature)
     digests = {name: digest for name, (_, digest) in manifest.items() if name not in (SIGNED, SIGNATURE)}
-    write_manifest(root, digests, added={name: state for name, state in added.items() if name not in UNSIGNED})
+    write_manifest(root, digests, added={name: state for name, state in added.items() if name not in NOT_SIGNED})
 
 
 def _signature(text: str, key: Path) -> str:

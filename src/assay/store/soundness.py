@@ -17,13 +17,13 @@ from assay.store.manifest import (
     UNLINK,
     FileChange,
     FileStates,
+    added_file_remedy,
     added_files,
     altered_files,
     changes,
     find_nonregular_files,
-    move_elsewhere,
     read_manifest,
-    sign_again,
+    signature_remedy,
     write_manifest,
 )
 from assay.store.packs import PACKS, recorded_packs
@@ -124,9 +124,9 @@ class Soundness:
             return f"`assay report {self.root}` writes it again"
         if change.how == "extra":
             what = "its folder" if place in UNIT_KINDS and change.path.name == _RECORD else "it"
-            return move_elsewhere(what)
+            return added_file_remedy(what)
         if change.path.name in (SIGNED, SIGNATURE):
-            return sign_again(self.root, "them" if change.how == "unsigned" else "it")
+            return signature_remedy(self.root, "them" if change.how == "unsigned" else "it")
         if (self.is_signed and self.folder.has_ended) or change.path.name in _NEVER_REMADE:
             return "restore it from a copy"
         if change.how == "missing":

@@ -1,4 +1,8 @@
-"""Compute the pre-specified contrasts of a study, and the tables of dose-response studies."""
+"""Compute the contrasts of a study, contrasts between factors of a recipe, and the tables of doses.
+
+`carry_out_comparisons` returns the results of all planned comparisons by family; `compute_contrast` computes one. The
+functions named `..._rows` return rows of tables.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +52,8 @@ from assay.study.families import (
     common_doses,
     families,
     family_of,
-    pooled_pairs,
-    spec_pairs,
+    study_comparisons,
+    with_pooled_variances,
 )
 from assay.study.gathered import Records, is_from_outputs, measure_of, panel_for, seed_values, why_not_measured
 from assay.study.measurements import values_of_seeds
@@ -61,8 +65,8 @@ if TYPE_CHECKING:
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
 
 
-class _NoComparison(Exception):
-    """Nothing to compare, and why."""
+class _ImpossibleComparison(Exception):
+    """A comparison that cannot be made. `reason` is in its place."""
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
@@ -74,17 +78,17 @@ def dose_response(records: Records, contrast: ContrastSpec, a: Recipes, b: Recip
     try:
         sides = _by_dose([a, b])
         if is_from_outputs(contrast):
-            first, second = ([_dose(records, contrast, p, point) for p, point in side.items()] for side in sides)
+            first, second = ([_dose_panel(records, contrast, p, point) for p, point in side.items()] for side in sides)
             result = interaction(first, second, measure_of(contrast), contrast.margin)
         else:
             values = [
                 # without contributions, errors are one at all p > 0, whose models meet the same samples
-                [_values(records, contrast, point, f"{k} {p > 0}") for p, point in side.items()]
+                [_require_values(records, contrast, point, f"{k} {p > 0}") for p, point in side.items()]
                 for k, side in enumerate(sides)
             ]
             bounded = contrast.measure not in EFFECTS
             result = interaction_of_measures(values[0], values[1], contrast.margin, bounded=bounded)
-    except _NoComparison as lost:
+    except _ImpossibleComparison as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return (
         result
@@ -93,56 +97,56 @@ def dose_response(records: Records, contrast: ContrastSpec, a: Recipes, b: Recip
     )
 
 
-def at_matched_clean(records: Records, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
+def matched_dose_response(records: Records, contrast: ContrastSpec, a: Recipes, b: Recipes) -> Contrast:
     """The interaction with the dose where both are equally good without; undefined where they never are."""
     sides = [by_amount(side) for side in (a, b)]
     if sides[0].keys() != sides[1].keys() or len(sides[0]) < 2:
         return untested_contrast(Reason.of(Code.ONE_AMOUNT), contrast.margin)
     try:
         doses = iter(_by_dose([recipes for side in sides for recipes in side.values()]))
-        amounts = [[_dose_amount(records, contrast, rows, next(doses)) for rows in side] for side in sides]
-    except _NoComparison as lost:
+        amounts = [[_training_size_panel(records, contrast, rows, next(doses)) for rows in side] for side in sides]
+    except _ImpossibleComparison as lost:
         return untested_contrast(lost.reason, contrast.margin)
     return matched_clean(amounts[0], amounts[1], contrast.measure, contrast.margin)
 
 
-def _dose_amount(
+def _training_size_panel(
     records: Records, contrast: ContrastSpec, rows: float, doses: Mapping[float, RecipePoint]
 ) -> TrainingSizePanel:
     clean = records.panel(doses[0.0], contrast.clean)
     if clean is None:
-        raise _NoComparison(Reason.of(Code.NO_SEED_OF, recipe=doses[0.0].label))
-    return TrainingSizePanel(rows, clean, [_dose(records, contrast, p, point) for p, point in doses.items()])
+        raise _ImpossibleComparison(Reason.of(Code.NO_SEED_OF, recipe=doses[0.0].label))
+    return TrainingSizePanel(rows, clean, [_dose_panel(records, contrast, p, point) for p, point in doses.items()])
 
 
 def _by_dose(sides: Sequence[Recipes]) -> list[dict[float, RecipePoint]]:
     """The doses that all sides were trained at, ascending from 0, side by side."""
     axis, doses = dose_axis([point for side in sides for point in side]), common_doses(sides)
     if len(doses) < 2 or doses[0] != 0:
-        raise _NoComparison(Reason.of(Code.ONE_DOSE))
+        raise _ImpossibleComparison(Reason.of(Code.ONE_DOSE))
     by_side = [{float(point.coordinates[axis]): point for point in side} for side in sides]
     return [{p: side[p] for p in doses} for side in by_side]
 
 
-def _dose(records: Records, contrast: ContrastSpec, p: float, point: RecipePoint) -> DosePanel:
+def _dose_panel(records: Records, contrast: ContrastSpec, p: float, point: RecipePoint) -> DosePanel:
     panel = panel_for(records, contrast, point)
     if panel is None:
-        raise _NoComparison(why_not_measured(records, contrast, point))
+        raise _ImpossibleComparison(why_not_measured(records, contrast, point))
     return DosePanel(p, panel)
 
 
-def _values(records: Records, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> MeasureBySeed:
+def _require_values(records: Records, contrast: ContrastSpec, point: RecipePoint, factor: str = "") -> MeasureBySeed:
     by_seed = seed_values(records, point, contrast, factor)
     if by_seed is None:
-        raise _NoComparison(why_not_measured(records, contrast, point))
+        raise _ImpossibleComparison(why_not_measured(records, contrast, point))
     return by_seed
 
 
-# The stated contrasts of a study, carried out on the records.
+# The contrasts of a study, computed from its records.
 
 
-def families_of(
-    records: Records, beforehand: Collection[str], carried: Mapping[str, Contrast] | None = None
+def carry_out_comparisons(
+    records: Records, prespecified_ids: Collection[str], known_results: Mapping[str, Contrast] | None = None
 ) -> list[Family]:
     """Carry out the comparisons of a study: primary families first, then secondary ones and controls.
 
@@ -151,20 +155,22 @@ def families_of(
 
     Args:
         records: Records of the study.
-        beforehand: Ids of comparisons.
-        carried: Results of comparisons that were carried out already, by id.
+        prespecified_ids: Ids of comparisons.
+        known_results: Results of comparisons that were carried out already, by id.
     """
     alpha = LOOK_ALPHA if records.plan.spec.looks else ALPHA
-    done = carried or {}
-    results = [(pair, done.get(pair.id) or compute_contrast(records, pair)) for pair in spec_pairs(records.plan.spec)]
-    prespecified = pooled_pairs([result for result in results if result[0].id in beforehand])
+    known = known_results or {}
+    results = [
+        (pair, known.get(pair.id) or compute_contrast(records, pair)) for pair in study_comparisons(records.plan.spec)
+    ]
+    prespecified = with_pooled_variances([result for result in results if result[0].id in prespecified_ids])
     # Exploratory contrasts are moderated by all, and change the variance of no pre-specified one.
-    exploratory = [result for result in pooled_pairs(results) if result[0].id not in beforehand]
-    families_made = [
+    exploratory = [result for result in with_pooled_variances(results) if result[0].id not in prespecified_ids]
+    prespecified_families = [
         family_of(name, family, alpha if family[0][0].contrast.role == "primary" else ALPHA)
         for name, family in families(prespecified)
     ]
-    return [*families_made, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
+    return [*prespecified_families, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
 
 
 def compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
@@ -177,8 +183,10 @@ def _direction(records: Records, pair: PlannedComparison) -> Direction:
     name = measure_of(pair.contrast)
     if name in COMPUTED:
         return direction_of(name)
-    measured = ((every, key) for every in map(records.measurements, (*pair.a, *pair.b)) for key in every)
-    return next((every.column(key, "direction")[0] for every, key in measured if key[0] == name), "none")
+    measured = (
+        (measurements, key) for measurements in map(records.measurements, (*pair.a, *pair.b)) for key in measurements
+    )
+    return next((measurements.column(key, "direction")[0] for measurements, key in measured if key[0] == name), "none")
 
 
 def _compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
@@ -188,7 +196,7 @@ def _compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
     if spec.at == DOSES:
         return dose_response(records, spec, pair.a, pair.b)
     if spec.at == MATCHED:
-        return at_matched_clean(records, spec, pair.a, pair.b)
+        return matched_dose_response(records, spec, pair.a, pair.b)
     if spec.at == FIT:
         curves = [_budget_curve(records, recipes, spec.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
@@ -202,8 +210,8 @@ def _compute_contrast(records: Records, pair: PlannedComparison) -> Contrast:
         result = contrast(panels[0], panels[1], measure_of(spec), spec.margin)
     else:
         try:
-            sides = [_values(records, spec, point) for point in (a, b)]
-        except _NoComparison as lost:
+            sides = [_require_values(records, spec, point) for point in (a, b)]
+        except _ImpossibleComparison as lost:
             return untested_contrast(lost.reason, spec.margin)
         result = linear_contrast(sides, np.array([1.0, -1.0]), spec.margin)
     seeds_kept = {seed for point in (a, b) for seed in records.kept_seeds(point)}
@@ -229,7 +237,9 @@ def _budget_curve(records: Records, recipes: Sequence[RecipePoint], environment:
 def reliance_rows(records: Records, point: RecipePoint) -> list[Row]:
     """Rows of `schema.RELIANCE_CONTRASTS` of a recipe, by every measure of reliance that has more than one factor."""
     return [
-        row for measure in RELIANCE for row in _against_greatest(point, measure, _by_factor(records, point, measure))
+        row
+        for measure in RELIANCE
+        for row in _rows_against_strongest(point, measure, _strongest_values(records, point, measure))
     ]
 
 
@@ -240,42 +250,44 @@ def change_rows(records: Records, point: RecipePoint) -> list[Row]:
     one performance would change, or stay, for another reason.
     """
     first = next((name for name, test in point.tests.items() if test == EnvironmentSpec()), "")
-    usual = records.panel(point, first) if first else None
-    if usual is None:
+    unchanged = records.panel(point, first) if first else None
+    if unchanged is None:
         return []
-    measure, rows = "dice" if point.recipe.task == "segmentation" else _area_measure(usual), list[Row]()
+    measure, rows = "dice" if point.recipe.task == "segmentation" else _auroc_name(unchanged), list[Row]()
     for name in point.tests:
-        test, ties = point.tests[name], point.tests[name].association
-        untied = {factor: AssociationSpec(strength=0.0, high=tie.high) for factor, tie in ties.items()}
-        if len(ties) != 1 or test != EnvironmentSpec(association=untied):
+        test, associations = point.tests[name], point.tests[name].association
+        without_associations = {
+            factor: AssociationSpec(strength=0.0, high=association.high) for factor, association in associations.items()
+        }
+        if len(associations) != 1 or test != EnvironmentSpec(association=without_associations):
             continue
         panel = records.panel(point, name)
         if panel is None:
             continue
-        change = contrast(panel, usual, measure, MARGIN)
+        change = contrast(panel, unchanged, measure, MARGIN)
         numbers = {field: getattr(change, field) for field in ("value", "low", "high", "margin", "seeds", "patients")}
-        rows.append({**point.columns, "factor": next(iter(ties)), "environment": name, "against": first,
+        rows.append({**point.columns, "factor": next(iter(associations)), "environment": name, "against": first,
                      "measure": measure, **numbers, "reason": str(change.reason)})  # fmt: skip
     return rows
 
 
-def _by_factor(records: Records, point: RecipePoint, measure: str) -> dict[str, MeasureBySeed]:
+def _strongest_values(records: Records, point: RecipePoint, measure: str) -> dict[str, MeasureBySeed]:
     """Values per seed of every factor where its mean is greatest, the strongest factor first."""
     strongest: dict[str, MeasureBySeed] = {}
-    every = records.measurements(point)
-    for key in every:
+    measurements = records.measurements(point)
+    for key in measurements:
         name, _, factor, _, _, group = key
         if name != measure or group:
             continue
-        evaluated = values_of_seeds(every[key], factor)
-        if evaluated.reason:
+        values = values_of_seeds(measurements[key], factor)
+        if values.reason:
             continue
-        if factor not in strongest or evaluated.values.mean() > strongest[factor].values.mean():
-            strongest[factor] = evaluated
+        if factor not in strongest or values.values.mean() > strongest[factor].values.mean():
+            strongest[factor] = values
     return dict(sorted(strongest.items(), key=lambda item: -item[1].values.mean()))
 
 
-def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, MeasureBySeed]) -> list[Row]:
+def _rows_against_strongest(point: RecipePoint, measure: str, by_factor: Mapping[str, MeasureBySeed]) -> list[Row]:
     if len(by_factor) < 2:
         return []
     (factor, first), *others = by_factor.items()
@@ -294,7 +306,7 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
     ]
 
 
-# What came of the doses: how many images of each class bore the confounder in training, over all seeds.
+# Images of each class with the confounder in training, over all seeds.
 
 
 def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
@@ -319,19 +331,19 @@ def _count_rows_by_dose(
 ) -> Iterator[Row]:
     seeds = range(spec.first_seed, spec.first_seed + spec.seeds)
     tables = [population.training(point.train, seed)[0].table for seed in seeds]
-    borne = [rows_with_confounder(table, factor, high) for table in tables]
+    rows_with_confounder_by_seed = [rows_with_confounder(table, factor, high) for table in tables]
     for code, name in enumerate(population.classes):
         class_counts = [int(np.sum(table.target == code)) for table in tables]
-        of = zip(borne, tables, strict=True)
-        bearing = [int(np.sum(rows & (table.target == code))) for rows, table in of if rows is not None]
-        if not bearing:
+        pairs = zip(rows_with_confounder_by_seed, tables, strict=True)
+        confounder_counts = [int(np.sum(rows & (table.target == code))) for rows, table in pairs if rows is not None]
+        if not confounder_counts:
             return
         yield {
             **point.columns,
             "factor": factor,
             "target": name,
-            "least": min(bearing),
-            "most": max(bearing),
+            "least": min(confounder_counts),
+            "most": max(confounder_counts),
             "fewest_images": min(class_counts),
             "most_images": max(class_counts),
         }
@@ -350,25 +362,25 @@ def rows_with_confounder(table: FactorTable, factor: str, high: tuple[str, ...])
     return with_levels.numbers(table.columns[factor]) > 0 if with_levels.kind == "categorical" else None
 
 
-# What the doses change of every recipe and confounder, from the panels of its doses.
+# Change of the measures with the dose, by recipe and confounder.
 
 ByDose = Mapping[float, RecipePoint]
 
 
-def _responses(records: Records) -> Iterator[tuple[Row, ByDose, list[DosePanel], Reason]]:
+def _dose_panels(records: Records) -> Iterator[tuple[Row, ByDose, list[DosePanel], Reason]]:
     """Yield each recipe in each environment: its columns, its doses, their panels, and why there is none of one."""
     points = records.plan.spec.points
     axis = dose_axis(points)
-    for doses in by_recipe(points, axis) if axis else ():
+    for doses in doses_by_recipe(points, axis) if axis else ():
         for environment in doses[0.0].tests:
             panels = {p: records.panel(point, environment) for p, point in doses.items()}
             missing = [doses[p].label for p, panel in panels.items() if panel is None]
-            why = Reason.of(Code.NO_SEED_OF, recipe=missing[0]) if missing else NO_REASON
+            reason = Reason.of(Code.NO_SEED_OF, recipe=missing[0]) if missing else NO_REASON
             doses_kept = [DosePanel(p, panel) for p, panel in panels.items() if panel is not None]
-            yield {**place(doses, axis), "axis": axis, "environment": environment}, doses, doses_kept, why
+            yield {**place(doses, axis), "axis": axis, "environment": environment}, doses, doses_kept, reason
 
 
-def by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
+def doses_by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
     """The doses of every recipe that was trained at p = 0 and another, ascending."""
     by_place: dict[tuple[tuple[str, str], ...], dict[float, RecipePoint]] = {}
     for point in points:
@@ -383,17 +395,17 @@ def place(points: ByDose, axis: str) -> Row:
     return {"recipe": " · ".join(rest.values()) or points[0.0].recipe.loss.label, "coordinates": json.dumps(rest)}
 
 
-def measures(records: Records) -> list[str]:
+def dose_measures(records: Records) -> list[str]:
     """AUROC, and those of the measures compared along doses of which more is better."""
     spec = records.plan.spec
     panels = (records.panel(point, environment) for point in spec.points for environment in point.tests)
     first = next((panel for panel in panels if panel is not None), None)
-    measures_named = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
-    fit = [name for name in measures_named if name in COMPUTED and direction_of(name) == "higher"]
-    return list(dict.fromkeys([*fit, "auroc" if first is None else _area_measure(first)]))
+    dose_contrast_measures = [contrast.measure for contrast in spec.contrasts if contrast.at in (DOSES, MATCHED)]
+    higher_is_better = [name for name in dose_contrast_measures if name in COMPUTED and direction_of(name) == "higher"]
+    return list(dict.fromkeys([*higher_is_better, "auroc" if first is None else _auroc_name(first)]))
 
 
-def _area_measure(panel: SeedPredictions) -> str:
+def _auroc_name(panel: SeedPredictions) -> str:
     """Return the AUROC that is defined for the number of classes."""
     return "auroc-macro" if panel.scores.shape[2] > 2 else "auroc"
 
@@ -401,15 +413,15 @@ def _area_measure(panel: SeedPredictions) -> str:
 def dose_change_rows(records: Records) -> list[Row]:
     """Rows of `schema.DOSE_CHANGES`; none in a study that has no axis of doses with 0 and another."""
     rows: list[Row] = []
-    for where, doses, doses_kept, missing in _responses(records):
-        for measure in measures(records):
-            result = untested_contrast(missing) if missing else dose_outcome(doses_kept, measure)
+    for columns, doses, doses_kept, reason in _dose_panels(records):
+        for measure in dose_measures(records):
+            result = untested_contrast(reason) if reason else dose_outcome(doses_kept, measure)
             seeds: list[int] = (
-                [] if missing else reduce(np.intersect1d, [dose.panel.seed_ids for dose in doses_kept]).tolist()
+                [] if reason else reduce(np.intersect1d, [dose.panel.seed_ids for dose in doses_kept]).tolist()
             )
             rows.append(
                 {
-                    **where,
+                    **columns,
                     "doses": json.dumps([p for p in doses if p]),
                     "measure": measure,
                     **{name: getattr(result, name) for name in ("value", "low", "high", "seeds", "patients")},

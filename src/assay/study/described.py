@@ -99,7 +99,7 @@ def _worst_groups(records: Records, tables: FoldTables) -> tuple[WorstGroup, ...
         if contrast.measure in OF_WORST_GROUP
         for environment in contrast.mean_over.get(ENVIRONMENT, (contrast.environment,))
     }
-    parts = [replace(records, plan=records.plan.first(seeds)) for seeds in spec.looks] if places else []
+    parts = [replace(records, plan=records.plan.of_first_seeds(seeds)) for seeds in spec.looks] if places else []
     seeds_by_group: dict[tuple[str, Group, tuple[int, ...]], dict[tuple[str, int], None]] = {}
     for part in (*parts, records):
         for environment, measure in sorted(places):
@@ -139,7 +139,7 @@ def environment_rows(
     rows: list[Row] = []
     for distinct, name in zip(environments, names, strict=True):
         environment = also_achieved(distinct.environment, dict.fromkeys(marks, ()))
-        table = tables.whole(points.get(distinct.recipe, spec.points[0]).tests, distinct.name, environment)
+        table = tables.all_fold_rows(points.get(distinct.recipe, spec.points[0]).tests, distinct.name, environment)
         rows += environment_rows_of(name, distinct.recipe, environment, table)
     return rows
 

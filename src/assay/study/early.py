@@ -82,12 +82,12 @@ class EarlyPages:
             yield hear
 
     def _trial_ids(self, seeds: int) -> set[str]:
-        return {trial.id for trial in self.plan.first(seeds).trials}
+        return {trial.id for trial in self.plan.of_first_seeds(seeds).trials}
 
     def _write_page(self, seeds: int, failed: set[str]) -> None:
         """Write the page, and say what is seen; what goes wrong here ends no study."""
         try:
-            rows = _rows_of_images(self.estimate(self.plan.first(seeds)), self.plan)
+            rows = _rows_of_images(self.estimate(self.plan.of_first_seeds(seeds)), self.plan)
             if rows:
                 progress = _progress_text(self.plan, seeds, failed)
                 write_text(self.root / PAGE, _values_page(self.plan, seeds, progress, rows))
@@ -98,7 +98,7 @@ class EarlyPages:
 
 def _progress_text(plan: Plan, seeds: int, failed: set[str]) -> str:
     """Return how many networks of the first seeds did not fail, of all."""
-    done = sum(trial.id not in failed for trial in plan.first(seeds).trials)
+    done = sum(trial.id not in failed for trial in plan.of_first_seeds(seeds).trials)
     return f"{done:,} of {count(len(plan.trials), 'network')}"
 
 

@@ -13,7 +13,7 @@ from assay.stats.collapse import collapse_rate, contrast_collapse
 from assay.stats.doubts import failed_networks, failure_columns
 from assay.stats.rows import ResultKey, result_key
 from assay.store.files import Row
-from assay.study.families import PlannedComparison, spec_pairs
+from assay.study.families import PlannedComparison, study_comparisons
 from assay.study.gathered import Records
 
 # How often each recipe collapsed: an outcome with its own interval, and its stated contrasts.
@@ -28,9 +28,9 @@ def collapse_rows(records: Records) -> list[Row]:
     rows = [_failure_rate(records, point) for point in spec.points]
     compared = dict.fromkeys(
         (sides.a[0].label, sides.b[0].label)
-        for pair in spec_pairs(spec)
+        for pair in study_comparisons(spec)
         if pair.contrast.at == "equal-budget"
-        for sides in pair.single
+        for sides in pair.single_comparisons
     )
     by_label = {point.label: point for point in spec.points}
     return [*rows, *(_difference(records, by_label[a], by_label[b]) for a, b in compared)]
@@ -85,7 +85,7 @@ def with_failures(contrasts: Sequence[Row], records: Records, seeds: Sequence[Ro
         seeds: Values of each seed in their places.
     """
     fallen = failed_networks(seeds, contrasts)
-    by_id = {pair.id: pair for pair in spec_pairs(records.plan.spec)}
+    by_id = {pair.id: pair for pair in study_comparisons(records.plan.spec)}
     return [{**row, **_failure_columns_of(row, by_id[row["id"]], records, fallen)} for row in contrasts]
 
 
@@ -98,7 +98,9 @@ def _failure_columns_of(
     failed: list[list[bool]] = []
     for side in ("a", "b"):
         by_seed: dict[int, bool] = {}
-        for point in {point.label: point for sides in pair.single for point in getattr(sides, side)}.values():
+        for point in {
+            point.label: point for sides in pair.single_comparisons for point in getattr(sides, side)
+        }.values():
             for seed, is_lost in _ended_seeds(records, point).items():
                 by_seed[seed] = by_seed.get(seed, False) or is_lost or (point.label, seed) in fell
         failed.append(list(by_seed.values()))

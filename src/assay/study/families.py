@@ -1,4 +1,4 @@
-"""Comparisons of a study: which there are, and the families that they are tested in."""
+"""Planned comparisons of a study, the families in which they are tested, and the groups that share a variance."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Recipes = Sequence[RecipePoint]
 def by_amount(side: Recipes) -> dict[float, list[RecipePoint]]:
     """Rows that were trained on, ascending -> a side's recipes; all of them at 0 where amounts are no axis."""
     axis = amount_axis(side)
-    by_amount_of_rows: dict[float, list[RecipePoint]] = {}
+    recipes_by_amount: dict[float, list[RecipePoint]] = {}
     for point in side:
-        by_amount_of_rows.setdefault(float(point.coordinates[axis]) if axis else 0.0, []).append(point)
-    return dict(sorted(by_amount_of_rows.items()))
+        recipes_by_amount.setdefault(float(point.coordinates[axis]) if axis else 0.0, []).append(point)
+    return dict(sorted(recipes_by_amount.items()))
 
 
 def common_doses(sides: Sequence[Recipes]) -> list[float]:
@@ -51,14 +51,14 @@ class PlannedComparison:
     members: tuple[PlannedComparison, ...] = ()
 
     @property
-    def single(self) -> tuple[PlannedComparison, ...]:
+    def single_comparisons(self) -> tuple[PlannedComparison, ...]:
         """The comparisons that it is the mean of, or itself."""
         return self.members or (self,)
 
     @property
     def recipes(self) -> set[str]:
         """Labels of all recipes of both sides."""
-        return {point.label for sides in self.single for point in (*sides.a, *sides.b)}
+        return {point.label for sides in self.single_comparisons for point in (*sides.a, *sides.b)}
 
     @property
     def id(self) -> str:
@@ -79,16 +79,16 @@ class PlannedComparison:
 
 def pairs(contrast: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> list[PlannedComparison]:
     """Return every comparison that a contrast means (see `spec.comparisons`)."""
-    return list(map(_pair, sides_of(contrast, points, axes)))
+    return list(map(_planned_comparison, sides_of(contrast, points, axes)))
 
 
-def _pair(sides: ComparisonSides) -> PlannedComparison:
+def _planned_comparison(sides: ComparisonSides) -> PlannedComparison:
     return PlannedComparison(
-        sides.contrast, sides.a, sides.b, sides.level, sides.where, tuple(map(_pair, sides.members))
+        sides.contrast, sides.a, sides.b, sides.level, sides.where, tuple(map(_planned_comparison, sides.members))
     )
 
 
-def spec_pairs(spec: StudySpec) -> list[PlannedComparison]:
+def study_comparisons(spec: StudySpec) -> list[PlannedComparison]:
     """Every comparison of a study, contrast by contrast."""
     return [pair for contrast in spec.contrasts for pair in pairs(contrast, spec.points, tuple(spec.axes))]
 
@@ -101,7 +101,7 @@ def families(
     A positive control is a family of its own.
     """
     groups = [[results[i] for i in members] for members in _positions([family_key(pair) for pair, _ in results])]
-    ordered = [(family[0][0].contrast.family_name, sorted(family, key=_place)) for family in groups]
+    ordered = [(family[0][0].contrast.family_name, sorted(family, key=_place_in_family)) for family in groups]
     roles = get_args(Role)
     return sorted(ordered, key=lambda family: roles.index(family[1][0][0].contrast.role))
 
@@ -111,7 +111,7 @@ def family_key(pair: PlannedComparison) -> tuple[str, str]:
     return pair.contrast.family_name, pair.id if pair.contrast.role == "positive-control" else ""
 
 
-def _place(result: tuple[PlannedComparison, Contrast]) -> int:
+def _place_in_family(result: tuple[PlannedComparison, Contrast]) -> int:
     family = result[0].contrast.family
     return family.order or 0 if family else 0
 
@@ -123,7 +123,9 @@ def pooling_group(contrast: ContrastSpec) -> tuple[str, ...]:
     return (*measure, contrast.environment, contrast.axis, str(contrast.against), contrast.at, averaged)
 
 
-def pooled_pairs(found: Sequence[tuple[PlannedComparison, Contrast]]) -> list[tuple[PlannedComparison, Contrast]]:
+def with_pooled_variances(
+    found: Sequence[tuple[PlannedComparison, Contrast]],
+) -> list[tuple[PlannedComparison, Contrast]]:
     """The same comparisons in the same order, tested with variances moderated over their pooling groups."""
     results = [result for _, result in found]
     for members in _positions([pooling_group(pair.contrast) for pair, _ in found]):
@@ -144,22 +146,22 @@ def family_of(
     name: str,
     family: Sequence[tuple[PlannedComparison, Contrast]],
     alpha: float = ALPHA,
-    earlier: Mapping[str, Row] | None = None,
+    closed_rows: Mapping[str, Row] | None = None,
 ) -> Family:
     """Return comparisons with their results as a family; see `Family` for the arguments."""
-    named: list[Row] = [
+    rows: list[Row] = [
         {
             **comparison_columns(pair),
             "role": pair.contrast.role,
             "expected": pair.contrast.expected,
             "exploratory": name == EXPLORATORY,
-            "equal": _equal(pair, result),
+            "equal": _matched_level_text(pair, result),
         }
         for pair, result in family
     ]
-    rule = family[0][0].contrast.family
-    correction = "holm" if rule is None or name == EXPLORATORY else rule.correction
-    return Family(name, named, [result for _, result in family], alpha, correction, earlier or {})
+    declared = family[0][0].contrast.family
+    correction = "holm" if declared is None or name == EXPLORATORY else declared.correction
+    return Family(name, rows, [result for _, result in family], alpha, correction, closed_rows or {})
 
 
 def comparison_columns(pair: PlannedComparison) -> Row:
@@ -177,7 +179,7 @@ def comparison_columns(pair: PlannedComparison) -> Row:
     }
 
 
-def _equal(pair: PlannedComparison, result: Contrast) -> str:
+def _matched_level_text(pair: PlannedComparison, result: Contrast) -> str:
     """Where both are equally good on clean images, as JSON; empty where nothing was matched on them."""
     if result.matched_level is None:
         return ""

@@ -17,7 +17,8 @@ from assay.core.measures import OF_WORST_GROUP, PERFORMANCE, WORST_GROUP
 from assay.core.reasons import NO_REASON, Code, Reason, reason_of
 from assay.core.registry import lookup
 from assay.core.types import TRAINED_GROUPS, Contributions
-from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
+from assay.execution.plan import Plan, ProbeUnit, Trial
+from assay.execution.sources import start_id
 from assay.execution.workspace import operating_of, specific_of
 from assay.probes.performance import insert_overall_rows, overall
 from assay.spec.schema import REFERABLE, ContrastSpec, RecipePoint
@@ -29,21 +30,21 @@ from assay.store.arrays import ROW_COLUMNS, measurement_row
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.study.measurements import (
-    AT,
     CONTRIBUTIONS,
-    OF_EACH_SEED,
+    PLACE,
     SEED,
+    SEED_COLUMNS,
     Columns,
     ContributionReader,
     Group,
     JoinedFolds,
     Key,
     Measurements,
+    average_folds,
     by_column,
-    chosen_place,
     key_of,
-    over_folds,
     values_of_seeds,
+    worst_place,
 )
 
 SPECIFICITY_COLUMN = "specific"
@@ -237,7 +238,7 @@ class Records:
     def worst_place(self, point: RecipePoint, environment: str, measure: str) -> Group | None:
         """The group that is the worst of a recipe by a measure; None where none has it for every seed."""
         every, key = self.measurements(point), _worst_key(environment, measure)
-        place = chosen_place(key, every, every, self._smallest_group) if key in every else None
+        place = worst_place(key, every, every, self._smallest_group) if key in every else None
         return (place[2], place[3], place[5]) if place else None
 
     def why_no_worst(self, point: RecipePoint, environment: str, measure: str) -> Reason:
@@ -348,7 +349,7 @@ class Records:
             for unit in self._probes.get((label, trial.id), [])
         ]
         read = dict(zip(ids, self.folder.measurements_of(ids), strict=True))
-        rows = ColumnRows({name: [] for name in (*KEY_FIELDS, *OF_EACH_SEED)})
+        rows = ColumnRows({name: [] for name in (*KEY_FIELDS, *SEED_COLUMNS)})
         for seed in trials:
             for part in self._parts(point, seed, read):
                 rows.extend({SEED: seed}, part)
@@ -366,7 +367,7 @@ class Records:
             for row in (row for part in self._measurement_columns(trial, read) for row in ColumnRows(part)):
                 fold.setdefault(key_of(row), row)
         keys = dict.fromkeys(key for fold in folds for key in fold)
-        rows = {key: over_folds(key, _requested_measurements(key, trials, folds)) for key in keys} | {
+        rows = {key: average_folds(key, _requested_measurements(key, trials, folds)) for key in keys} | {
             key_of(row): row for row in self._of_all_folds(point, seed)
         }
         yield by_column(list(rows.values()))
@@ -390,7 +391,7 @@ class Records:
             reader = (
                 ContributionReader(self._contributions, unit.id) if self.folder.has_contributions(unit.id) else None
             )
-            columns = {**columns, CONTRIBUTIONS: [reader] * count, AT: _places(count)}
+            columns = {**columns, CONTRIBUTIONS: [reader] * count, PLACE: _places(count)}
             is_performance = unit.component.name == PERFORMANCE
             yield (
                 insert_overall_rows(columns, self._overall(trial.point, trial.training.seed))

@@ -44,7 +44,7 @@ from assay.stats.rows import KEY_FIELDS
 from assay.store.files import Row
 from assay.study.confounders import Confounder, ConfounderSample, confounders, distinct_environments, name_environments
 from assay.study.gathered import Records
-from assay.study.measurements import OF_ONE_IMAGE
+from assay.study.measurements import IMAGE_GROUP_PREFIX
 
 # What recipes outline on the same images: the best, the median, the worst and a random one, with a lesion and without.
 #
@@ -377,7 +377,7 @@ def pair_logits(records: Records, factor: str, points: Sequence[RecipePoint]) ->
         for key in every:
             named = dict(zip(KEY_FIELDS, key, strict=True))
             if named["measure"] == PAIR_LOGIT and named["factor"] == factor:
-                row = int(named["group"].removeprefix(OF_ONE_IMAGE))
+                row = int(named["group"].removeprefix(IMAGE_GROUP_PREFIX))
                 ends.setdefault(row, {})[named["level"]] = statistics.fmean(every.column(key, "value"))
         means = {row: (by_end["low"], by_end["high"]) for row, by_end in ends.items()}
         defined = {row: both for row, both in means.items() if all(map(math.isfinite, both))}

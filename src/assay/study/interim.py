@@ -19,19 +19,19 @@ from assay.stats.decisions import DECIDING_COLUMNS, LOOK_ALPHA, Family, decide_f
 from assay.stats.rows import COMPARISON_KEY, CONCLUSIVE, CONTROLS, DIFFERENT, PRIMARY, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.contrasts import compute_contrast, families_of
+from assay.study.contrasts import carry_out_comparisons, compute_contrast
 from assay.study.families import (
     PlannedComparison,
     families,
     family_key,
     family_of,
-    pooled_pairs,
     pooling_group,
-    spec_pairs,
+    study_comparisons,
+    with_pooled_variances,
 )
 from assay.study.gathered import Records
 
-Read = Callable[[Plan], tuple[Records, Sequence[Row]]]
+RecordsReader = Callable[[Plan], tuple[Records, Sequence[Row]]]
 """Given the plan of a look, its records and the estimates of its recipes."""
 
 
@@ -80,7 +80,7 @@ def comparison_groups(spec: StudySpec) -> list[ComparisonGroup]:
     are part of. A control that fails withdraws every claim, so each group needs the controls.
     """
     linked: list[tuple[frozenset[tuple[str, ...]], list[PlannedComparison]]] = []
-    for pair in spec_pairs(spec):
+    for pair in study_comparisons(spec):
         if pair.contrast.exploratory:
             continue  # its family is apart, and its variance changes no other
         links = frozenset({("family", *family_key(pair)), ("variance", *pooling_group(pair.contrast))})
@@ -106,8 +106,8 @@ def deciding_recipes(spec: StudySpec) -> set[str]:
     return {label for group in comparison_groups(spec) for label in group.recipes}
 
 
-def soonest_first(
-    groups: Sequence[ComparisonGroup], looks: Sequence[InterimLook], networks: Mapping[str, int]
+def order_groups(
+    groups: Sequence[ComparisonGroup], looks: Sequence[InterimLook], missing_networks: Mapping[str, int]
 ) -> list[ComparisonGroup]:
     """Return groups in the order in which they can be decided.
 
@@ -117,23 +117,23 @@ def soonest_first(
     Args:
         groups: The groups.
         looks: The looks so far.
-        networks: Label of a recipe -> its networks that are missing.
+        missing_networks: Label of a recipe -> its networks that are missing.
     """
     needed = {row["id"]: row["seeds_needed"] for row in looks[-1].open} if looks else {}
 
-    def turn(group: ComparisonGroup) -> tuple[float, int]:
+    def order_key(group: ComparisonGroup) -> tuple[float, int]:
         settled_by = [needed[id] for id in group.ids if id in needed and not math.isnan(needed[id])]
-        return min(settled_by, default=math.inf), sum(networks.get(label, 0) for label in group.recipes)
+        return min(settled_by, default=math.inf), sum(missing_networks.get(label, 0) for label in group.recipes)
 
-    return sorted(groups, key=turn)
+    return sorted(groups, key=order_key)
 
 
-def looks_at(
+def carry_out_looks(
     plan: Plan,
     folder: RunFolder,
-    beforehand: Collection[str],
-    read: Read,
-    looks_known: Sequence[InterimLook] = (),
+    prespecified_ids: Collection[str],
+    read_records: RecordsReader,
+    known_looks: Sequence[InterimLook] = (),
     recipes: Collection[str] | None = None,
 ) -> list[InterimLook]:
     """Carry out the looks that the records suffice for.
@@ -141,66 +141,74 @@ def looks_at(
     Args:
         plan: Plan of the study, with all seeds so far.
         folder: Its run folder.
-        beforehand: Comparisons that were specified before results existed, by `PlannedComparison.id`.
-        read: Reads the records of a look.
-        looks_known: Looks that were carried out before.
+        prespecified_ids: Comparisons that were specified before results existed, by `PlannedComparison.id`.
+        read_records: Reads the records of a look.
+        known_looks: Looks that were carried out before.
         recipes: Labels of the recipes whose records a look needs; None for those that all primary comparisons rest on.
     """
-    looks = list(looks_known)
+    looks = list(known_looks)
     needed = deciding_recipes(plan.spec) if recipes is None else recipes
     for seeds in plan.spec.looks[len(looks) :]:
-        part = plan.first(seeds)
+        part = plan.of_first_seeds(seeds)
         deciding = part.of_recipes(needed)
-        reached = any(trial.training.seed == plan.spec.first_seed + seeds - 1 for trial in deciding.trials)
-        if not reached or deciding.missing_trials(folder) or deciding.missing_probes(folder):
+        has_last_seed = any(trial.training.seed == plan.spec.first_seed + seeds - 1 for trial in deciding.trials)
+        if not has_last_seed or deciding.missing_trials(folder) or deciding.missing_probes(folder):
             break
-        looks.append(_look(*read(part), seeds, beforehand, looks))
+        looks.append(_carry_out_look(*read_records(part), seeds, prespecified_ids, looks))
     return looks
 
 
-def _look(
-    records: Records, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[InterimLook]
+def _carry_out_look(
+    records: Records,
+    estimates: Sequence[Row],
+    seeds: int,
+    prespecified_ids: Collection[str],
+    earlier_looks: Sequence[InterimLook],
 ) -> InterimLook:
-    if not before:
-        rows = decide_families(families_of(records, beforehand), estimates)
+    if not earlier_looks:
+        rows = decide_families(carry_out_comparisons(records, prespecified_ids), estimates)
         closed: dict[str, int] = {}
     else:
-        closed = dict(before[-1].closed)
-        earlier = {row["id"]: row for look in before for row in look.primary if look.seeds == closed.get(row["id"])}
-        planned_ids, families_decided = _primary(records, seeds, beforehand, earlier)
+        closed = dict(earlier_looks[-1].closed)
+        closed_rows = {
+            row["id"]: row for look in earlier_looks for row in look.primary if look.seeds == closed.get(row["id"])
+        }
+        planned_ids, families_decided = _primary_families(records, seeds, prespecified_ids, closed_rows)
         rows = [row for row in decide_families(families_decided, estimates) if row["id"] in planned_ids]
     look = InterimLook(seeds, rows, closed)
     return InterimLook(seeds, rows, closed | {row["id"]: seeds for row in look.open if not is_open(row)})
 
 
-def _primary(
-    records: Records, seeds: int, beforehand: Collection[str], earlier: Mapping[str, Row]
+def _primary_families(
+    records: Records, seeds: int, prespecified_ids: Collection[str], closed_rows: Mapping[str, Row]
 ) -> tuple[Collection[str], list[Family]]:
     """Return the primary comparisons whose recipes have these seeds, and families in which the others count too."""
-    prespecified = [pair for pair in primary_pairs(records.plan.spec) if pair.id in beforehand]
-    complete_pairs = [pair for pair in prespecified if all(_has(records, label, seeds) for label in recipes_of(pair))]
+    prespecified = [pair for pair in primary_comparisons(records.plan.spec) if pair.id in prespecified_ids]
+    complete = [
+        pair for pair in prespecified if all(_has_seeds(records, label, seeds) for label in labels_of_recipes(pair))
+    ]
     results = {
         pair.id: result
-        for pair, result in pooled_pairs([(pair, compute_contrast(records, pair)) for pair in complete_pairs])
+        for pair, result in with_pooled_variances([(pair, compute_contrast(records, pair)) for pair in complete])
     }
-    families_decided = [
+    comparisons = [
         (pair, results.get(pair.id) or untested_contrast(NO_REASON, pair.contrast.margin)) for pair in prespecified
     ]
-    return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(families_decided)]
+    return results.keys(), [family_of(name, family, LOOK_ALPHA, closed_rows) for name, family in families(comparisons)]
 
 
-def _has(records: Records, recipe: str, seeds: int) -> bool:
+def _has_seeds(records: Records, recipe: str, seeds: int) -> bool:
     return records.plan.spec.first_seed + seeds - 1 in records.by_point[recipe]
 
 
-def primary_pairs(spec: StudySpec) -> list[PlannedComparison]:
+def primary_comparisons(spec: StudySpec) -> list[PlannedComparison]:
     """Return the primary comparisons of a study."""
-    return [pair for pair in spec_pairs(spec) if pair.contrast.role == PRIMARY and not pair.contrast.exploratory]
+    return [pair for pair in study_comparisons(spec) if pair.contrast.role == PRIMARY and not pair.contrast.exploratory]
 
 
-def recipes_of(pair: PlannedComparison) -> list[str]:
+def labels_of_recipes(pair: PlannedComparison) -> list[str]:
     """Return the labels of the recipes that a comparison rests on, its reference included."""
-    return list(dict.fromkeys(point.label for sides in pair.single for point in (*sides.a, *sides.b)))
+    return list(dict.fromkeys(point.label for sides in pair.single_comparisons for point in (*sides.a, *sides.b)))
 
 
 def next_seeds(spec: StudySpec, looks: Sequence[InterimLook]) -> dict[str, int]:
@@ -209,14 +217,14 @@ def next_seeds(spec: StudySpec, looks: Sequence[InterimLook]) -> dict[str, int]:
     Returns:
         Label of a recipe -> its number of seeds, where it has more than the study's.
     """
-    by_id = {pair.id: pair for pair in primary_pairs(spec)}
-    needed: dict[str, int] = {}
+    by_id = {pair.id: pair for pair in primary_comparisons(spec)}
+    seeds_needed: dict[str, int] = {}
     for look, seeds in zip(looks, spec.looks[1:], strict=False):
-        needed |= {label: seeds for row in look.open for label in recipes_of(by_id[row["id"]])}
-    return needed
+        seeds_needed |= {label: seeds for row in look.open for label in labels_of_recipes(by_id[row["id"]])}
+    return seeds_needed
 
 
-def goes_on(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> bool:
+def has_next_look(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether a look is to follow those in rows of `schema.LOOKS`."""
     last = max((row["look"] for row in rows), default=spec.most_seeds)
     return last < spec.most_seeds and any(row["look"] == last and math.isnan(row["closed_at"]) for row in rows)
@@ -224,7 +232,7 @@ def goes_on(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> bool:
 
 def worst_case(spec: StudySpec) -> dict[str, int]:
     """Return the seeds of recipes if no comparison is closed before the last look."""
-    return {label: spec.most_seeds for pair in primary_pairs(spec) for label in recipes_of(pair)}
+    return {label: spec.most_seeds for pair in primary_comparisons(spec) for label in labels_of_recipes(pair)}
 
 
 def seeds_of(id: str, looks: Sequence[InterimLook]) -> int:
@@ -245,46 +253,46 @@ def look_rows(looks: Sequence[InterimLook]) -> list[Row]:
             decision = decided[row["id"], at]
             rows.append(
                 {
-                    **{name: row[name] for name in ("id", *COMPARISON_KEY, *OF_THE_LOOK)},
+                    **{name: row[name] for name in ("id", *COMPARISON_KEY, *LOOK_COLUMNS)},
                     "look": look.seeds,
                     "alpha": LOOK_ALPHA,
-                    **{name: decision[name] for name in DECIDED},
+                    **{name: decision[name] for name in DECISION_COLUMNS},
                     "closed_at": look.closed.get(row["id"], math.nan),
                 }
             )
     return rows
 
 
-OF_THE_LOOK = ("family", "seeds", "value", "low", "high", "p")
+LOOK_COLUMNS = ("family", "seeds", "value", "low", "high", "p")
 """Columns of contrasts that are of the look itself."""
-DECIDED = ("decision", *DECIDING_COLUMNS, "seeds_needed", "reason")
+DECISION_COLUMNS = ("decision", *DECIDING_COLUMNS, "seeds_needed", "reason")
 """Columns of contrasts that are of the look that closed a comparison, else of the last one."""
 
 
-def contrasts_of(looks: Sequence[InterimLook], most: int) -> list[Row]:
+def contrasts_of(looks: Sequence[InterimLook], max_seeds: int) -> list[Row]:
     """Return rows of `schema.CONTRASTS`: primary ones as their look closed them, or as they are at the last look.
 
     All others rest on the seeds of the first look, since later seeds were spent by what primary comparisons showed.
 
     Args:
         looks: The looks, at least one.
-        most: Seeds of the last look that was planned.
+        max_seeds: Seeds of the last look that was planned.
     """
     rows = {row["id"]: row for row in looks[0].rows}
     for look in looks[1:]:
         rows |= {row["id"]: row for row in look.primary if look.closed.get(row["id"], look.seeds) == look.seeds}
     closed = looks[-1].closed
     return [
-        {**row, "reason": str(reason_of(row) + _early(row, looks, closed[id], most))}
-        if closed.get(id, most) < most and row["decision"] in CONCLUSIVE
+        {**row, "reason": str(reason_of(row) + _early_decision_reason(row, looks, closed[id], max_seeds))}
+        if closed.get(id, max_seeds) < max_seeds and row["decision"] in CONCLUSIVE
         else row
         for id, row in rows.items()
     ]
 
 
-def _early(row: Row, looks: Sequence[InterimLook], seeds: int, most: int) -> Reason:
+def _early_decision_reason(row: Row, looks: Sequence[InterimLook], seeds: int, max_seeds: int) -> Reason:
     """Return a reason that names a decision before the last look, with the estimate of the last seeds there are."""
-    reason = Reason.of(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["decision"] in DIFFERENT))
+    reason = Reason.of(Code.DECIDED_EARLY, seeds=seeds, most=max_seeds, differs=int(row["decision"] in DIFFERENT))
     later = [
         row_of_look
         for look in looks

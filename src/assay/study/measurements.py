@@ -1,4 +1,9 @@
-"""Measurements of probes over seeds and folds: the worst of several, when several are one, and all folds together."""
+"""Combine measurements of probes over seeds and folds.
+
+`Measurements` sorts the measurements of a recipe by what was measured. `with_common_worst_place` replaces each seed's
+worst group by the one that is worst on average. `average_folds` averages the folds of a seed. `FoldTables` computes
+again what must be measured on all folds together.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
 
 CONTRIBUTIONS = "contributions"
 """The entry of a measurement's row that reads its contributions when they are needed; none in tables."""
-AT = "at"
+PLACE = "at"
 """What it is called with: the place of the measurement in its probe unit."""
 SEED = "seed"
 """The column of the seed in measurements of several seeds."""
@@ -46,7 +51,7 @@ ContributionLoader = Callable[[int], Contributions | None]
 Columns = Mapping[str, Any]
 """Measurements by column."""
 NUMBERS = (SEED, "value", "standard_error", "n", "patients", "chance")
-OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS, AT)
+SEED_COLUMNS = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS, PLACE)
 """Columns of a measurement that may differ between seeds."""
 _UNDEFINED: Mapping[str, float] = dict.fromkeys(("value", "standard_error"), math.nan)
 
@@ -56,7 +61,7 @@ Key = tuple[str, str, str, str, str, str]
 
 @dataclass(frozen=True)
 class Measurements(Mapping[Key, ColumnRows]):
-    """Measurements of a recipe by what was measured: of each, a row of `OF_EACH_SEED` per seed.
+    """Measurements of a recipe by what was measured: of each, a row of `SEED_COLUMNS` per seed.
 
     Attributes:
         columns: Columns of all rows, those of one measurement one after another.
@@ -70,25 +75,26 @@ class Measurements(Mapping[Key, ColumnRows]):
 
     @classmethod
     def of_recipe(cls, rows: ColumnRows, smallest_group: int) -> Measurements:
-        """Sort rows with the columns `KEY_FIELDS` and `OF_EACH_SEED`; of equal ones the first counts.
+        """Sort rows with the columns `KEY_FIELDS` and `SEED_COLUMNS`; of equal ones the first counts.
 
-        See `of_one_unit` and `with_one_worst`.
+        See `undefined_if_units_differ` and `with_common_worst_place`.
         """
-        first: dict[Key, dict[int, int]] = {}
+        positions: dict[Key, dict[int, int]] = {}
         keys = zip(*(rows.columns[name] for name in KEY_FIELDS), strict=True)
         for at, (key, seed) in enumerate(zip(cast("Iterator[Key]", keys), rows.columns[SEED], strict=True)):
-            first.setdefault(key, {}).setdefault(seed, at)
-        order = [at for seeds in first.values() for at in seeds.values()]
+            positions.setdefault(key, {}).setdefault(seed, at)
+        order = [at for seeds in positions.values() for at in seeds.values()]
         columns = {
             name: np.array(rows.columns[name])[order] if name in NUMBERS else [rows.columns[name][at] for at in order]
-            for name in OF_EACH_SEED
+            for name in SEED_COLUMNS
         }
-        ends = accumulate(map(len, first.values()))
-        places = {key: (end - len(seeds), end) for (key, seeds), end in zip(first.items(), ends, strict=True)}
-        every = cls(columns, places)
-        several = [key for key in places if len(set(every.column(key, "unit"))) > 1]
-        return with_one_worst(
-            replace(every, replaced={key: of_one_unit(every[key]) for key in several}), smallest_group
+        ends = accumulate(map(len, positions.values()))
+        places = {key: (end - len(seeds), end) for (key, seeds), end in zip(positions.items(), ends, strict=True)}
+        measurements = cls(columns, places)
+        mixed_keys = [key for key in places if len(set(measurements.column(key, "unit"))) > 1]
+        return with_common_worst_place(
+            replace(measurements, replaced={key: undefined_if_units_differ(measurements[key]) for key in mixed_keys}),
+            smallest_group,
         )
 
     def column(self, key: Key, name: str) -> list[Any]:
@@ -99,7 +105,7 @@ class Measurements(Mapping[Key, ColumnRows]):
         return values.tolist() if isinstance(values, np.ndarray) else values
 
     def __getitem__(self, key: Key) -> ColumnRows:
-        return self.replaced.get(key) or ColumnRows({name: self.column(key, name) for name in OF_EACH_SEED})
+        return self.replaced.get(key) or ColumnRows({name: self.column(key, name) for name in SEED_COLUMNS})
 
     def __iter__(self) -> Iterator[Key]:
         return iter(self.places)
@@ -117,52 +123,63 @@ class Measurements(Mapping[Key, ColumnRows]):
 # and the smaller: the least of several uncertain numbers is low for its uncertainty alone.
 
 
-def with_one_worst(every: Measurements, smallest_group: int) -> Measurements:
-    """The measurements of a recipe, the worst of each measure being those of one place, the same for every seed.
+def with_common_worst_place(measurements: Measurements, smallest_group: int) -> Measurements:
+    """Return the measurements of a recipe, the worst of each measure being those of one place, the same for every seed.
 
-    every: all measurements, among them the candidates. smallest_group: images that a group needs in every seed. Where
-    no place has a value for every seed there is none, and a reason.
+    Where no place has a value for every seed there is none, and a reason.
+
+    Args:
+        measurements: All measurements, among them the candidates.
+        smallest_group: Images that a group needs in every seed.
     """
-    alike: dict[str, list[Key]] = {}
-    for key in every:
-        alike.setdefault(key[0], []).append(key)
-    worst = {key: _worst(key, every, alike[key[0]], smallest_group) for key in every if key[5] in WORST}
-    return replace(every, replaced={**every.replaced, **worst})
+    keys_by_measure: dict[str, list[Key]] = {}
+    for key in measurements:
+        keys_by_measure.setdefault(key[0], []).append(key)
+    worst = {
+        key: _rows_of_worst_place(key, measurements, keys_by_measure[key[0]], smallest_group)
+        for key in measurements
+        if key[5] in WORST
+    }
+    return replace(measurements, replaced={**measurements.replaced, **worst})
 
 
-def chosen_place(key: Key, every: Measurements, among: Iterable[Key], smallest_group: int) -> Key | None:
+def worst_place(key: Key, measurements: Measurements, candidates: Iterable[Key], smallest_group: int) -> Key | None:
     """The place whose mean over seeds is the worst, among those with a value for every seed; None where none has.
 
-    key: of the worst place, whose seeds are meant. among: keys that may be places.
+    key: of the worst place, whose seeds are meant. candidates: keys that may be places.
     """
-    seeds = set[int](every.column(key, SEED))
-    least = smallest_group if key[5] == WORST_GROUP else 0
+    seeds = set[int](measurements.column(key, SEED))
+    min_images = smallest_group if key[5] == WORST_GROUP else 0
     means = {
         place: float(np.mean(values))
-        for place in among
-        if _is_place(place, key) and (values := _values_of(every, place, seeds, least))
+        for place in candidates
+        if _is_place(place, key) and (values := _values_of(measurements, place, seeds, min_images))
     }
     if not means:
         return None
-    lower_is_worse = key[5] == WORST_GROUP or every.column(key, "direction")[0] == "higher"
+    lower_is_worse = key[5] == WORST_GROUP or measurements.column(key, "direction")[0] == "higher"
     return (min if lower_is_worse else max)(means, key=lambda place: means[place])
 
 
-def _worst(key: Key, every: Measurements, among: Iterable[Key], smallest_group: int) -> ColumnRows:
-    chosen, rows = chosen_place(key, every, among, smallest_group), every[key]
-    if chosen is None:
+def _rows_of_worst_place(
+    key: Key, measurements: Measurements, candidates: Iterable[Key], smallest_group: int
+) -> ColumnRows:
+    worst, rows = worst_place(key, measurements, candidates, smallest_group), measurements[key]
+    if worst is None:
         reasons = (reason_of(row) for row in rows if math.isnan(row["value"]))
-        return _with(rows, **_UNDEFINED, reason=str(next(reasons, NO_REASON) or Reason.of(Code.NO_COMMON_GROUP)))
+        return _with_values(rows, **_UNDEFINED, reason=str(next(reasons, NO_REASON) or Reason.of(Code.NO_COMMON_GROUP)))
     if key[5] == WORST_ENVIRONMENT:
-        where = Reason.of(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
+        where = Reason.of(Code.WORST_ENVIRONMENT_PLACE, environment=worst[1])
     else:
-        where = worst_group_place(chosen[2], chosen[3], chosen[5])
-    of_place = every[chosen].columns
-    at = [of_place[SEED].index(seed) for seed in rows.columns[SEED]]
-    return _with(ColumnRows({name: [column[i] for i in at] for name, column in of_place.items()}), reason=str(where))
+        where = worst_group_place(worst[2], worst[3], worst[5])
+    of_place = measurements[worst].columns
+    positions = [of_place[SEED].index(seed) for seed in rows.columns[SEED]]
+    return _with_values(
+        ColumnRows({name: [column[i] for i in positions] for name, column in of_place.items()}), reason=str(where)
+    )
 
 
-def _with(rows: ColumnRows, **values: Any) -> ColumnRows:
+def _with_values(rows: ColumnRows, **values: Any) -> ColumnRows:
     """Return rows with these values in all of them."""
     return ColumnRows({**rows.columns, **{name: [value] * len(rows) for name, value in values.items()}})
 
@@ -177,32 +194,32 @@ def _is_place(other: Key, key: Key) -> bool:
     return environment == key[1] and bool(factor)
 
 
-def _values_of(every: Measurements, place: Key, seeds: Collection[int], least: int) -> list[float]:
+def _values_of(measurements: Measurements, place: Key, seeds: Collection[int], min_images: int) -> list[float]:
     """Return the values of these seeds; none where one of them has no value, or too few images."""
-    rows = zip(*(every.column(place, name) for name in (SEED, "value", "n")), strict=True)
-    values = [value for seed, value, n in rows if seed in seeds and n >= least and not math.isnan(value)]
+    rows = zip(*(measurements.column(place, name) for name in (SEED, "value", "n")), strict=True)
+    values = [value for seed, value, n in rows if seed in seeds and n >= min_images and not math.isnan(value)]
     return values if len(values) == len(seeds) else []
 
 
-# When measurements of several folds, or of several seeds, are one measurement, and when they are not.
+# Measurements of several folds or seeds as one measurement.
 
-OF_ONE_IMAGE = "row "
+IMAGE_GROUP_PREFIX = "row "
 """How the group of a measurement of a single image begins."""
 MISSING = "missing"
 """The measure that counts images without a value of a factor."""
 
 
-def of_one_unit(rows: ColumnRows) -> ColumnRows:
+def undefined_if_units_differ(rows: ColumnRows) -> ColumnRows:
     """One measurement of several seeds; undefined where they did not measure the same thing, as their units tell."""
     units = _units(rows)
     if len(units) < 2:
         return rows
-    return _with(
+    return _with_values(
         rows, **_UNDEFINED, unit="", reason=str(Reason.of(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
     )
 
 
-def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
+def average_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     """Average the rows of the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
 
     NaN too where folds did not measure the same thing, as their units show. Every reason is kept. Measurements of
@@ -210,29 +227,29 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     so that a fold without such images counts none. Contributions are averaged as values are.
     """
     rows = [fold[key] for fold in folds if key in fold]
-    if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
+    if len(folds) == 1 or rows[0]["group"].startswith(IMAGE_GROUP_PREFIX):
         return rows[0]
     reasons = combine_reasons(map(reason_of, rows))
     images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
-    readers: list[tuple[ContributionLoader | None, int]] = [(row.get(CONTRIBUTIONS), row.get(AT, 0)) for row in rows]
-    total = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_mean_contributions, readers)}
+    loaders: list[tuple[ContributionLoader | None, int]] = [(row.get(CONTRIBUTIONS), row.get(PLACE, 0)) for row in rows]
+    averaged = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_mean_contributions, loaders)}
     values = np.array([row["value"] for row in rows], dtype=np.float64)
     if rows[0]["measure"] == MISSING:
-        return {**total, "value": float(values.sum()), "reason": str(reasons)}
+        return {**averaged, "value": float(values.sum()), "reason": str(reasons)}
     units = _units(rows)
     if len(units) > 1:
         reasons += Reason.of(Code.MIXED_UNITS, of="folds", units=" and some ".join(units))
-        return {**total, **_UNDEFINED, "unit": "", "reason": str(reasons)}
+        return {**averaged, **_UNDEFINED, "unit": "", "reason": str(reasons)}
     if len(rows) < len(folds):
         reasons += Reason.of(Code.MISSING_FOLDS, count=len(rows), folds=len(folds))
-        return {**total, **_UNDEFINED, "reason": str(reasons)}
+        return {**averaged, **_UNDEFINED, "reason": str(reasons)}
     error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
-    return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
+    return {**averaged, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
 
 
-def _mean_contributions(readers: Sequence[tuple[ContributionLoader | None, int]], _: int) -> Contributions | None:
+def _mean_contributions(loaders: Sequence[tuple[ContributionLoader | None, int]], _: int) -> Contributions | None:
     """The contributions to a mean of values; None where one of them has none."""
-    contributions_read = [read(at) if read else None for read, at in readers]
+    contributions_read = [read(at) if read else None for read, at in loaders]
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):
         return None
@@ -262,14 +279,14 @@ class ContributionReader:
 
 def by_column(rows: Sequence[Row]) -> Columns:
     """Return measurements by column."""
-    return {name: [row.get(name) for row in rows] for name in (*KEY_FIELDS, *OF_EACH_SEED[1:])}
+    return {name: [row.get(name) for row in rows] for name in (*KEY_FIELDS, *SEED_COLUMNS[1:])}
 
 
 key_of: Callable[[Row], Key] = itemgetter(*KEY_FIELDS)
 
 
 def values_of_seeds(
-    rows: ColumnRows, factor: str, bounds: tuple[float, float] = (-math.inf, math.inf)
+    rows: ColumnRows, samples_name: str, bounds: tuple[float, float] = (-math.inf, math.inf)
 ) -> MeasureBySeed:
     """Return the rows of one measurement, one per seed, as values with the contributions of their samples.
 
@@ -278,7 +295,7 @@ def values_of_seeds(
 
     Args:
         rows: Rows of the measurement.
-        factor: Name of the samples of the recipe where it has no contributions (see `pseudo_samples`).
+        samples_name: Name of the samples of the recipe where it has no contributions (see `pseudo_samples`).
         bounds: Range of the true value.
     """
     columns = rows.columns
@@ -288,11 +305,11 @@ def values_of_seeds(
         return measure_by_seed(values, seeds, reason=reason_of(rows[int(np.isnan(values).argmax())]))
     if np.isnan(errors).all():
         return measure_by_seed(values, seeds, bounds=bounds)
-    readers = zip(columns[CONTRIBUTIONS], columns[AT], strict=True)
-    contributions_read = [read(at) if read else None for read, at in readers]
+    loaders = zip(columns[CONTRIBUTIONS], columns[PLACE], strict=True)
+    contributions_read = [read(at) if read else None for read, at in loaders]
     defined = [contributions for contributions in contributions_read if contributions is not None]
     if len(defined) < len(contributions_read):
-        shared = pseudo_samples(errors, factor)
+        shared = pseudo_samples(errors, samples_name)
         return MeasureBySeed(values, shared.values, shared.samples, seeds, 0, bounds)
     return measure_by_seed(values, seeds, defined, bounds=bounds)
 
@@ -305,7 +322,7 @@ def values_of_seeds(
 
 POOLED = (PERFORMANCE, *PROBES_OF_MAPS)
 """Probes whose groups and kinds are of all folds together."""
-Outputs = Mapping[str, np.ndarray]
+FoldOutputs = Mapping[str, np.ndarray]
 """What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
 Group = tuple[str, str, str]
 """Some rows of an environment: a factor, one of its levels or half of it, and a class, or empty for all of them."""
@@ -372,7 +389,7 @@ class FoldTables:
     )
 
     def measurements(
-        self, probes: Sequence[Component], point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]
+        self, probes: Sequence[Component], point: RecipePoint, seed: int, outputs: Mapping[str, FoldOutputs]
     ) -> list[Row]:
         """Compute the measurements of each probe of `POOLED` on one seed, all folds together, as rows of MEASUREMENTS.
 
@@ -384,24 +401,26 @@ class FoldTables:
         components = [component for component in probes if component.name in POOLED]
         if not components or set(outputs) != set(point.tests):
             return []
-        tables = self.of_tests(point.tests, seed)
-        answered = {name: _answers(described, tables[name]) for name, described in outputs.items()}
+        tables = self.by_environment(point.tests, seed)
+        predictions = {
+            name: _predictions_in_table_order(described, tables[name]) for name, described in outputs.items()
+        }
         rows: list[Row] = []
         for component in components:
             probe: Performance | MapMeasures = build("probe", component.name, component.params)
             if isinstance(probe, MapMeasures):
                 of_maps = {
-                    name: answers_of_maps for name, answers_of_maps in answered.items() if answers_of_maps[0].maps
+                    name: answers_of_maps for name, answers_of_maps in predictions.items() if answers_of_maps[0].maps
                 }
                 described = probe.describe(of_maps, tables[""], self.population.kinds)
             else:
-                described = probe.describe(answered, tables[""])
+                described = probe.describe(predictions, tables[""])
             rows += [measurement_row(measurement) for measurement in described]
         return rows
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> list[int]:
         """The numbers of the rows of a test environment that are in a group, of all folds; none of an unknown one."""
-        tables = self.of_tests(point.tests, seed)
+        tables = self.by_environment(point.tests, seed)
         table, (factor, level, target) = tables[environment], group
         inside = np.zeros(len(table), dtype=bool)
         for part in groups_of(table, tables[""]):
@@ -409,24 +428,26 @@ class FoldTables:
         inside = inside & (table.target == table.classes.index(target)) if target else inside
         return table.row[inside].tolist()
 
-    def whole(self, tests: Mapping[str, EnvironmentSpec], name: str, environment: Environment) -> FactorTable:
+    def all_fold_rows(self, tests: Mapping[str, EnvironmentSpec], name: str, environment: Environment) -> FactorTable:
         """All rows of a test environment, where the given one is the part of the first fold; training rows as given."""
         if self.population.folds == 1 or name not in tests:
             return environment.table
-        return self.of_tests(tests, 0)[name]
+        return self.by_environment(tests, 0)[name]
 
-    def of_tests(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
+    def by_environment(self, tests: Mapping[str, EnvironmentSpec], seed: int) -> Mapping[str, FactorTable]:
         """Environment -> its rows of all folds; the neutral ones under ""."""
         from assay.shifts.population import TestEnvironments
 
         key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
         if key not in self._tables:
             scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]
-            outside = {name for name, environment in tests.items() if environment.data} | (
+            same_in_all_folds = {name for name, environment in tests.items() if environment.data} | (
                 {""} if TestEnvironments(tests).home else set[str]()
             )
             self._tables[key] = {
-                name: joined_tables([_table(scene, name) for scene in (scenes[:1] if name in outside else scenes)])
+                name: joined_tables(
+                    [_table(scene, name) for scene in (scenes[:1] if name in same_in_all_folds else scenes)]
+                )
                 for name in ("", *tests)
             }
         return self._tables[key]
@@ -449,13 +470,15 @@ def joined_tables(tables: Sequence[FactorTable]) -> FactorTable:
     )
 
 
-def _answers(outputs: Outputs, table: FactorTable) -> tuple[ModelPredictions, FactorTable]:
+def _predictions_in_table_order(outputs: FoldOutputs, table: FactorTable) -> tuple[ModelPredictions, FactorTable]:
     """Outputs in the order of the table's rows, which are matched by number within the environment."""
     order = np.argsort(outputs["row"], kind="stable")
-    mine = table.take(np.argsort(table.row, kind="stable"))
-    if not np.array_equal(outputs["row"][order], mine.row) or not np.array_equal(outputs["target"][order], mine.target):
+    sorted_table = table.take(np.argsort(table.row, kind="stable"))
+    if not np.array_equal(outputs["row"][order], sorted_table.row) or not np.array_equal(
+        outputs["target"][order], sorted_table.target
+    ):
         raise StoreError(
-            f"the outputs hold {len(order)} rows and the environment {len(mine)}, not the same ones: "
+            f"the outputs hold {len(order)} rows and the environment {len(sorted_table)}, not the same ones: "
             "the data changed since the study ran; run it again"
         )
     maps = {
@@ -463,6 +486,6 @@ def _answers(outputs: Outputs, table: FactorTable) -> tuple[ModelPredictions, Fa
         for name, column in outputs.items()
         if name not in (*ROW_COLUMNS, "threshold", "logits", "specific")
     }
-    of_rows = outputs["logits"][order], mine.target, outputs["threshold"][order], outputs["fold"][order]
-    answers = ModelPredictions(*of_rows, maps=maps, class_names=mine.classes)
-    return answers, mine
+    of_rows = outputs["logits"][order], sorted_table.target, outputs["threshold"][order], outputs["fold"][order]
+    answers = ModelPredictions(*of_rows, maps=maps, class_names=sorted_table.classes)
+    return answers, sorted_table

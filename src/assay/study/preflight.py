@@ -15,7 +15,8 @@ from assay.core.measures import COMPARED, OF_WORST_GROUP, Among
 from assay.core.registry import build
 from assay.core.types import FactorTable, Inputs
 from assay.execution.jobs import layers_of, network_of, weights_path
-from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
+from assay.execution.plan import Plan, ProbeUnit, Trial
+from assay.execution.sources import start_id
 from assay.execution.workspace import no_network_reason
 from assay.models.initialization import with_trunk
 from assay.models.networks import empty_network
@@ -31,7 +32,7 @@ from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, StudyS
 from assay.stats.measures import COMPUTED
 from assay.store.folder import RunFolder
 from assay.study.confounders import reads_neutral
-from assay.study.families import spec_pairs
+from assay.study.families import study_comparisons
 from assay.training.mitigations import build_mitigation, labels_for
 
 # Whether all that a study asks for can be had, before anything is written: rows are chosen, no pixel is made.
@@ -153,7 +154,7 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
     for contrast in spec.contrasts if len(population.classes) > 2 else ():
         _refuse_more_classes(contrast, population.classes)
     point, classes_by_environment = spec.points[0], dict[str, tuple[int, ...]]()
-    for contrast in (contrast.contrast for pair in spec_pairs(spec) for contrast in pair.single):
+    for contrast in (contrast.contrast for pair in study_comparisons(spec) for contrast in pair.single_comparisons):
         among = COMPARED[contrast.measure].among if contrast.measure in COMPARED else ""
         name = contrast.environment
         unknown = among != "both" and population.classes != LESION.levels
@@ -272,7 +273,7 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
     """
     trainings = {trial.point.label: trial.training for trial in plan.trials}
     layers: dict[str, tuple[str, ...]] = {}
-    for pair in spec_pairs(spec):
+    for pair in study_comparisons(spec):
         contrast = pair.contrast
         for point in (*pair.a, *pair.b) if contrast.layer else ():
             training = trainings[point.label]

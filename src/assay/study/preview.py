@@ -37,7 +37,7 @@ from assay.study.confounders import (
     visibility_rows,
 )
 from assay.study.described import environment_rows, facts_of_sets
-from assay.study.families import PlannedComparison, comparison_columns, pooling_group, spec_pairs
+from assay.study.families import PlannedComparison, comparison_columns, pooling_group, study_comparisons
 from assay.study.kind import PREVIEW
 from assay.study.request import RunRequest
 from assay.study.run import PreparedStudy
@@ -52,7 +52,7 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[Row]
     `detectable` is NaN, with `reason`, where the plan cannot say: a measure whose patients or range are not
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
     """
-    family = spec_pairs(spec)
+    family = study_comparisons(spec)
     groups = [pooling_group(pair.contrast) for pair in family]
     return [
         _comparison_row(pair, spec, population, _of_family(pair, family), groups.count(group))
@@ -68,7 +68,7 @@ def _of_family(pair: PlannedComparison, every: Sequence[PlannedComparison]) -> i
 
 
 def _comparison_row(whole: PlannedComparison, spec: StudySpec, population: Population, family: int, group: int) -> Row:
-    pair = whole.single[0]
+    pair = whole.single_comparisons[0]
     contrast = pair.contrast
     entry: Row = {**comparison_columns(whole), "role": contrast.role, "detectable": math.nan, "reason": ""}
     if contrast.measure not in COMPUTED:

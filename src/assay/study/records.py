@@ -19,7 +19,8 @@ from assay.core.errors import SpecError, StoreError
 from assay.core.files import WEIGHTS_FILE, at_home, content_hash, default_cache_root, is_file, sha256
 from assay.core.registry import code_of_folder, require_trusted_address
 from assay.core.types import Inputs
-from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, with_start_id, with_weights
+from assay.execution.plan import Plan, ProbeUnit, Trial
+from assay.execution.sources import Source, start_id, with_start_id, with_weights
 from assay.execution.workspace import Workspace
 from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
@@ -60,7 +61,7 @@ class StoredStudy:
 
 def store(folder: RunFolder, plan: Plan, inputs: Inputs) -> None:
     """Write the plan, before anything of it is run."""
-    folder.reopen()
+    folder.remove_end_marks()
     write_checked_json(folder.root / PLAN, {"schema": SCHEMA_VERSION, **_plan_values(plan, inputs)})
 
 

@@ -29,8 +29,8 @@ from assay.store.folder import RunFolder
 from assay.store.manifest import added_files, read_manifest, write_manifest
 from assay.store.migrations import migrate, without_version
 from assay.store.schema import SCHEMA_VERSION
-from assay.study.families import PlannedComparison, comparison_columns, spec_pairs
-from assay.study.interim import primary_pairs
+from assay.study.families import PlannedComparison, comparison_columns, study_comparisons
+from assay.study.interim import primary_comparisons
 
 FILE = "registration.json"
 ANOTHER_SOURCE = "another user or machine"
@@ -179,7 +179,7 @@ def _content(spec: StudySpec) -> dict[str, Any]:
         "looks": planned_looks(spec),
         "primary": [
             {**comparison_columns(pair), "margin": pair.contrast.margin, "family": pair.contrast.family_name}
-            for pair in primary_pairs(spec)
+            for pair in primary_comparisons(spec)
         ],
         "spec": _spec(spec),
     }
@@ -315,7 +315,7 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
     content_known = _read_content(root)
     adopt(root, results_exist=results_exist)
     noted, hashed, parts = (dict[str, Any](content_known.get(name, {})) for name in ("pairs", "hashed", "parts"))
-    for pair in spec_pairs(spec):
+    for pair in study_comparisons(spec):
         sides, shared = _content_of_pair(spec, pair)
         digest = content_hash([sides, *shared])
         before: Mapping[str, bool] = noted.get(pair.id, {}).get("exploratory", {})
@@ -336,7 +336,7 @@ def read_prespecified(root: Path, spec: StudySpec) -> Prespecified:
     content_known = _read_content(root)
     noted: Mapping[str, Any] = content_known.get("pairs", {})
     beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
-    ids = {pair.id for pair in spec_pairs(spec) if not pair.contrast.exploratory}
+    ids = {pair.id for pair in study_comparisons(spec) if not pair.contrast.exploratory}
     looks = tuple(content_known.get("looks", planned_looks(spec)))
     return Prespecified(frozenset(beforehand & ids), looks, content_known.get("rules", RULES_VERSION))
 
@@ -349,7 +349,7 @@ def _content_of_pair(spec: StudySpec, pair: PlannedComparison) -> tuple[list[lis
     sides = [
         [
             _content_of_point(sides_of_pair, point)
-            for sides_of_pair in pair.single
+            for sides_of_pair in pair.single_comparisons
             for point in getattr(sides_of_pair, side)
         ]
         for side in ("a", "b")
@@ -357,7 +357,7 @@ def _content_of_pair(spec: StudySpec, pair: PlannedComparison) -> tuple[list[lis
     sources = {name: source.canonical() for name, source in spec.sources.items()}
     tests = (
         point.tests.get(sides_of_pair.contrast.environment)
-        for sides_of_pair in pair.single
+        for sides_of_pair in pair.single_comparisons
         for point in sides_of_pair.a
     )
     others = [

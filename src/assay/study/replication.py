@@ -22,7 +22,7 @@ from assay.stats.rows import COMPARISON_KEY, PRIMARY, Row
 from assay.store.files import json_text, read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.local import require_paths
-from assay.study.interim import goes_on
+from assay.study.interim import has_next_look
 from assay.study.kind import STUDY
 from assay.study.records import require_known_addresses, stored_study
 from assay.study.request import ResolvedStudy
@@ -174,7 +174,7 @@ def prepare_replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Reso
         raise StoreError(f"{root} reads models that were trained elsewhere, so there is no training to replicate")
     tables = RunTables(root)
     missing_counts = len(plan.missing_trials(folder)), len(plan.missing_probes(folder))
-    if any(missing_counts) or goes_on(spec, tables["looks"]):
+    if any(missing_counts) or has_next_look(spec, tables["looks"]):
         raise StoreError(
             f"{root} is not finished ({count(missing_counts[0], 'training run')} and "
             f"{count(missing_counts[1], 'probe')} are missing): "

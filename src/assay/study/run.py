@@ -1,4 +1,9 @@
-"""Run a study from spec to page: plan, train and probe the missing units, compare, write the report."""
+"""Run a study: plan its tasks, train and probe what is missing, compare recipes and write the page.
+
+`prepare` checks a study against its run folder and returns its missing tasks. `run_study` carries them out, and
+`StudyRun` has the steps of a run. In a study with looks, the tasks come in rounds: after each look, the study is
+prepared again with the seeds that its open comparisons need.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +22,13 @@ from assay.core.types import Inputs
 from assay.data.cache import ProgressCallback, no_progress
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
-from assay.execution.jobs import EnsembleJob, GivenJob, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
+from assay.execution.jobs import EnsembleJob, ImportModelJob, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
 from assay.execution.lease import LeasedJob
 from assay.execution.local import PROCESSOR, planning_device
-from assay.execution.plan import (
-    Plan,
-    ProbeUnit,
-    Source,
-    SourceJob,
-    StartedJob,
-    Trial,
-    check_sources,
-    make_plan,
-    missing_sources,
-    start_id,
-)
+from assay.execution.plan import Plan, ProbeUnit, Trial, make_plan
 from assay.execution.progress import Stage, stage_printer
 from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, is_own, record_owner, run_tasks
+from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
 from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task, with_needs
 from assay.execution.workspace import Workspace
 from assay.report.sentences.reasons import reason_words
@@ -54,10 +49,10 @@ from assay.study.interim import (
     InterimLook,
     comparison_groups,
     deciding_recipes,
-    goes_on,
+    has_next_look,
     look_rows,
     next_seeds,
-    soonest_first,
+    order_groups,
     worst_case,
 )
 from assay.study.kind import STUDY
@@ -74,12 +69,12 @@ from assay.study.preflight import (
 )
 from assay.study.records import stamp, store, study_values
 from assay.study.registration import require_registered, state
-from assay.study.tables import analyze, carried_looks, estimates_so_far
+from assay.study.tables import analyze, compute_looks, estimates_so_far
 
-PROBE = "probe-"
-"""Stands before a trial's id in the names of its probe tasks."""
-SOURCE = "source-"
-"""Stands before a source's id in the name of its task."""
+PROBE_PREFIX = "probe-"
+"""Prefix of the names of probe tasks, before the id of their trial."""
+SOURCE_PREFIX = "source-"
+"""Prefix of the name of a source's task, before its id."""
 PROBE_RANK = -1
 """Probes of a finished trial come before new trials: results early, and few weights at once."""
 
@@ -89,7 +84,7 @@ ENSEMBLED = "ensembles joined"
 """Unit in which ensembles are counted, which are not trained."""
 
 
-def trained_words(spec: StudySpec) -> str:
+def training_unit(spec: StudySpec) -> str:
     """Return the unit in which training tasks are counted."""
     return "models read" if spec.models else "trials trained"
 
@@ -98,8 +93,19 @@ def trained_words(spec: StudySpec) -> str:
 class PreparedStudy:
     """A study ready to run: its tasks and their approximate duration.
 
-    starts: where the images of each source come from. causes: as `finished.causes` gives them before anything is read.
-    looks: those that its records suffice for.
+    Attributes:
+        spec: The study.
+        place: Its folders.
+        population: Its images.
+        starts: The images of each of its sources.
+        plan: All units.
+        tasks: The missing ones.
+        new_sources: How many sources are trained.
+        new_trials: How many trials are trained.
+        new_probes: How many probe units are measured.
+        device: As `choose_device` gives it.
+        causes: As `finished.causes` gives them before anything is read.
+        looks: Those that its records suffice for.
     """
 
     spec: StudySpec
@@ -116,7 +122,7 @@ class PreparedStudy:
     looks: Sequence[InterimLook] = ()
 
     @property
-    def undeciding(self) -> tuple[Task, ...]:
+    def undecisive_tasks(self) -> tuple[Task, ...]:
         """Tasks of a study with looks that no primary comparison rests on. They come after the last look."""
         if not self.spec.looks:
             return ()
@@ -137,14 +143,14 @@ class PreparedStudy:
     @property
     def tasks_before(self) -> dict[str, int]:
         """Unit of counting -> number of tasks of the plan that an earlier run finished."""
-        trained, plan = trained_words(self.spec), self.plan
-        every = {
+        trained, plan = training_unit(self.spec), self.plan
+        ids_by_unit = {
             trained: {trial.id for trial in plan.trainings},
             ENSEMBLED: {trial.id for trial in plan.trials} - {trial.id for trial in plan.trainings},
             PROBED: {(unit.trial.id, unit.trial.point.label) for unit in plan.probes},
         }
-        now = [task.counted for task in self.tasks]
-        return {unit: len(those) - now.count(unit) for unit, those in every.items()}
+        units = [task.counted for task in self.tasks]
+        return {unit: len(ids) - units.count(unit) for unit, ids in ids_by_unit.items()}
 
     def weight_bytes(self) -> int:
         """Bytes of the weights that new trials leave."""
@@ -179,70 +185,88 @@ def prepare(
     """
     require_registered(root, spec)
     causes = finished.causes(spec, skip_bad_rows)
-    here = planning_device(device)
-    place, population, starts = _open_images(spec, root, skip_bad_rows, here, on_progress)
-    plan, looks = _plan(spec, population, starts, place)
+    planning_on = planning_device(device)
+    place, population, source_populations = _open_images(spec, root, skip_bad_rows, planning_on, on_progress)
+    plan, looks = _plan_to_next_look(spec, population, source_populations, place)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
     check_explainers(spec, plan, inputs)
     trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
-    starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
-    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
+    trials_with_start = [
+        *trials,
+        *(unit.trial for unit in probes),
+    ]  # a probe looks at the network before its training too
+    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in trials_with_start}, place)
     if not trials and not probes and not sources:
-        return PreparedStudy(spec, place, population, starts, plan, (), 0, 0, 0, device, causes, looks)
+        return PreparedStudy(spec, place, population, source_populations, plan, (), 0, 0, 0, device, causes, looks)
     check_weights(probes, place.folder)
-    check_rows(spec, population, starts)
+    check_rows(spec, population, source_populations)
     check_measurable(spec, population)
     check_given(plan, trials, inputs)
-    check_starts(plan, inputs, _inputs_of_sources(spec, starts))
-    ranks = _ranks(plan, looks, starting)
-    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, on_progress), ranks)
+    check_starts(plan, inputs, _inputs_of_sources(spec, source_populations))
+    ranks = _ranks(plan, looks, trials_with_start)
+    tasks = _plan_tasks(
+        plan,
+        sources,
+        trials,
+        probes,
+        place,
+        population,
+        source_populations,
+        device,
+        Timer(planning_on, on_progress),
+        ranks,
+    )
     counts = len(sources), sum(not trial.training.members for trial in trials), len(probes)
-    return PreparedStudy(spec, place, population, starts, plan, tasks, *counts, device, causes, looks)
+    return PreparedStudy(spec, place, population, source_populations, plan, tasks, *counts, device, causes, looks)
 
 
 def check_data(
     spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, on_progress: ProgressCallback = no_progress
 ) -> None:
     """Check that the images can be read and that every environment can be made of them. Raises as `prepare` does."""
-    _, population, starts = _open_images(spec, root, skip_bad_rows, PROCESSOR, on_progress)
-    check_rows(spec, population, starts)
+    _, population, source_populations = _open_images(spec, root, skip_bad_rows, PROCESSOR, on_progress)
+    check_rows(spec, population, source_populations)
     check_measurable(spec, population)
 
 
 def _open_images(
-    spec: StudySpec, root: Path, skip_bad_rows: bool, here: str, on_progress: ProgressCallback
+    spec: StudySpec, root: Path, skip_bad_rows: bool, device: str, on_progress: ProgressCallback
 ) -> tuple[Workspace, Population, dict[str, Population]]:
     """Return where a study is kept, its images, and the images of each of its sources."""
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Workspace(root, default_cache_root(), skip_bad_rows, code)
-    population = population_of(spec.data, place, here, fresh=True, on_progress=on_progress)
-    starts = {
-        name: population_of(source.data, place, here, on_progress=on_progress) for name, source in spec.sources.items()
+    population = population_of(spec.data, place, device, fresh=True, on_progress=on_progress)
+    source_populations = {
+        name: population_of(source.data, place, device, on_progress=on_progress)
+        for name, source in spec.sources.items()
     }
-    check_sources(spec, population, starts)
-    return place, population, starts
+    check_sources(spec, population, source_populations)
+    return place, population, source_populations
 
 
-def _plan(
-    spec: StudySpec, population: Population, starts: Mapping[str, Population], place: Workspace
+def _plan_to_next_look(
+    spec: StudySpec, population: Population, source_populations: Mapping[str, Population], place: Workspace
 ) -> tuple[Plan, list[InterimLook]]:
     """Plan a study; of one with looks, up to the first look that records do not suffice for."""
-    plan, seeds, looks = make_plan(spec, population, starts), dict[str, int](), list[InterimLook]()
+    plan, seeds, looks = make_plan(spec, population, source_populations), dict[str, int](), list[InterimLook]()
     while spec.looks:
-        looks = carried_looks(
+        looks = compute_looks(
             plan, place.root, partial(gather_records, folder=place.folder, population=population), looks
         )
         needed = next_seeds(spec, looks)
         if needed == seeds:
             break
         seeds = needed
-        plan = make_plan(spec, population, starts, seeds)
+        plan = make_plan(spec, population, source_populations, seeds)
     return plan, looks
 
 
-def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
-    return {name: inputs_of(starts[name], source.data, source.recipe.task) for name, source in spec.sources.items()}
+def _inputs_of_sources(spec: StudySpec, source_populations: Mapping[str, Population]) -> dict[str, Inputs]:
+    return {
+        name: inputs_of(source_populations[name], source.data, source.recipe.task)
+        for name, source in spec.sources.items()
+    }
 
 
 @dataclass
@@ -295,45 +319,47 @@ class StudyRun(RunSteps):
         finished.forget(folder.root)
         state(folder.root, self.request, results_exist=any(folder.ids("probes")))
         _record_plan(self.prepared)
-        follows, began = bool(self.prepared.tasks), False
-        while follows:
-            later = {task.id for task in self.prepared.undeciding}
-            if now := [task for task in self.prepared.tasks if task.id not in later]:
-                began = True
-                yield now
-            if follows := self._look_follows():
+        look_follows, has_run_tasks = bool(self.prepared.tasks), False
+        while look_follows:
+            later_ids = {task.id for task in self.prepared.undecisive_tasks}
+            if current_tasks := [task for task in self.prepared.tasks if task.id not in later_ids]:
+                has_run_tasks = True
+                yield current_tasks
+            if look_follows := self._report_look_and_continue():
                 self._prepare_again()
-        if self.prepared.undeciding:
+        if self.prepared.undecisive_tasks:
             self.stage("networks that no primary comparison needs follow")
-            if began:
+            if has_run_tasks:
                 self._prepare_again()  # counts those that are trained by now
-            yield self.prepared.undeciding
+            yield self.prepared.undecisive_tasks
 
     def _prepare_again(self) -> None:
         self.prepared = self.again()
         _record_plan(self.prepared)
 
-    def _look_follows(self) -> bool:
-        """Tell the last look at the primary comparisons, and return whether the records ask for another."""
+    def _report_look_and_continue(self) -> bool:
+        """Report the last look at the primary comparisons, and return whether the records ask for another."""
         spec, prepared = self.request, self.prepared
         if not spec.looks:
             return False
-        plan, looks = _plan(spec, prepared.population, prepared.starts, prepared.place)
+        plan, looks = _plan_to_next_look(spec, prepared.population, prepared.starts, prepared.place)
         rows = look_rows(looks)
-        self._tell_look(rows)
-        if len(looks) == len(prepared.looks) and (not rows or goes_on(spec, rows)):
+        self._report_look(rows)
+        if len(looks) == len(prepared.looks) and (not rows or has_next_look(spec, rows)):
             self.stage(f"no look at {spec.looks[len(looks)]} seeds: networks that it needs failed")
-        return goes_on(spec, rows) and plan.trials != prepared.plan.trials
+        return has_next_look(spec, rows) and plan.trials != prepared.plan.trials
 
-    def _tell_look(self, rows: Sequence[Row], unseen: Collection[str] = ()) -> None:
-        """Tell rows of `schema.LOOKS`, on the page too; some comparisons of the last look may be unseen yet."""
+    def _report_look(self, rows: Sequence[Row], unfinished_ids: Collection[str] = ()) -> None:
+        """Report rows of `schema.LOOKS`, on the page too; some comparisons of the last look may be unseen yet."""
         spec = self.request
-        for line in look_lines(rows, unseen):
+        for line in look_lines(rows, unfinished_ids):
             self.stage(line)
         if rows:
             last = max(row["look"] for row in rows)
-            following = next((seeds for seeds in spec.looks if seeds > last), 0) if goes_on(spec, rows) else 0
-            page = early.looks_page(spec.name, rows, following, unseen)
+            next_seeds_planned = (
+                next((seeds for seeds in spec.looks if seeds > last), 0) if has_next_look(spec, rows) else 0
+            )
+            page = early.looks_page(spec.name, rows, next_seeds_planned, unfinished_ids)
             write_text(self.prepared.place.root / early.PAGE, page)
 
     @contextmanager
@@ -353,7 +379,7 @@ class StudyRun(RunSteps):
         waiting = {group: ids for group, ids in waiting.items() if ids}
         with watch(tasks) as display:
 
-            def hear(event: Event) -> None:
+            def observe(event: Event) -> None:
                 display(event)
                 if event.status != "done":  # a group with a failed network waits for another run
                     return
@@ -365,20 +391,20 @@ class StudyRun(RunSteps):
                 if finished_groups and waiting:  # with the last one, the look is complete
                     self._look_early(finished_groups, list(waiting))
 
-            yield hear
+            yield observe
 
-    def _look_early(self, ready: Sequence[ComparisonGroup], open_groups: Sequence[ComparisonGroup]) -> None:
+    def _look_early(self, finished_groups: Sequence[ComparisonGroup], open_groups: Sequence[ComparisonGroup]) -> None:
         """Look at comparisons whose networks are finished; what goes wrong here ends no study."""
         prepared = self.prepared
-        recipes = {label for group in ready for label in group.recipes}
+        recipes = {label for group in finished_groups for label in group.recipes}
         place, plan = prepared.place, prepared.plan
         gather_part = partial(gather_records, folder=place.folder, population=prepared.population)
         try:
-            looks = carried_looks(plan, place.root, gather_part, prepared.looks, recipes)
+            looks = compute_looks(plan, place.root, gather_part, prepared.looks, recipes)
             if len(looks) > len(prepared.looks):
-                unseen = {id for group in open_groups for id in group.ids}
-                unseen -= {id for look in prepared.looks for id in look.closed}
-                self._tell_look(look_rows(looks), unseen)
+                unfinished_ids = {id for group in open_groups for id in group.ids}
+                unfinished_ids -= {id for look in prepared.looks for id in look.closed}
+                self._report_look(look_rows(looks), unfinished_ids)
         except Exception as error:
             self.stage(f"no early look: {type(error).__name__}: {error}")
 
@@ -405,7 +431,7 @@ def run_study(
     watch: ObserverFactory,
     executor: Executor,
     stage: Stage | None = None,
-    again: Callable[[], PreparedStudy] | None = None,
+    prepare_again: Callable[[], PreparedStudy] | None = None,
 ) -> Result:
     """Carry out a prepared study and write its tables and page. Failures are recorded and the rest goes on.
 
@@ -414,14 +440,15 @@ def run_study(
         watch: Shows the tasks of each look.
         executor: Carries out the tasks.
         stage: Callback for the steps after tasks.
-        again: Prepares the study again, with the seeds that the records of a look ask for. As `prepare` where None.
+        prepare_again: Prepares the study again, with the seeds that the records of a look ask for; by default
+            `prepare` with the same arguments.
 
     Raises:
         StoreError: Another run works in the folder.
     """
     spec, place = prepared.spec, prepared.place
-    plainly = partial(prepare, spec, place.root, skip_bad_rows=place.skip_bad_rows, device=prepared.device)
-    run = StudyRun(prepared, again or plainly, stage or stage_printer(quiet=True))
+    prepare_same = partial(prepare, spec, place.root, skip_bad_rows=place.skip_bad_rows, device=prepared.device)
+    run = StudyRun(prepared, prepare_again or prepare_same, stage or stage_printer(quiet=True))
     pages = early.EarlyPages(
         prepared.plan,
         place.root,
@@ -435,7 +462,7 @@ def run_study(
     return Result(
         folder=place.root,
         trained=sum(id in networks for id in outcome.done),
-        probed=sum(id.startswith(PROBE) for id in outcome.done),
+        probed=sum(id.startswith(PROBE_PREFIX) for id in outcome.done),
         failed=len(outcome.failed),
         unlearned=count_unlearned(plan.trials, place.folder),
         stopped=outcome.stopped,
@@ -450,28 +477,30 @@ def _record_plan(prepared: PreparedStudy) -> None:
     sweep(plan, place.folder)
 
 
-def look_lines(rows: Sequence[Row], unseen: Collection[str] = ()) -> list[str]:
+def look_lines(rows: Sequence[Row], unfinished_ids: Collection[str] = ()) -> list[str]:
     """Describe the last of the looks at the primary comparisons: which are decided, and which are open.
 
     Args:
         rows: Rows of `schema.LOOKS`.
-        unseen: Ids of comparisons whose networks are not finished for this look.
+        unfinished_ids: Ids of comparisons whose networks are not finished for this look.
     """
     last = max((row["look"] for row in rows), default=0)
     latest = {row["id"]: row for row in rows}
-    closed = [row for row in latest.values() if not math.isnan(row["closed_at"]) and row["id"] not in unseen]
+    closed = [row for row in latest.values() if not math.isnan(row["closed_at"]) and row["id"] not in unfinished_ids]
     decided = [row for row in closed if row["decision"] in CONCLUSIVE]
-    kinds = {
+    by_status = {
         "decided": {comparison_name(row): row["decision"] for row in decided},
         "not decidable by seeds": {
             comparison_name(row): reason_words(row["reason"]) for row in closed if row not in decided
         },
-        "open": {comparison_name(row): "" for row in latest.values() if row not in closed and row["id"] not in unseen},
-        "networks not finished": {comparison_name(row): "" for row in latest.values() if row["id"] in unseen},
+        "open": {
+            comparison_name(row): "" for row in latest.values() if row not in closed and row["id"] not in unfinished_ids
+        },
+        "networks not finished": {comparison_name(row): "" for row in latest.values() if row["id"] in unfinished_ids},
     }
     lines = [f"look at {last} seeds: {len(decided)} of {count(len(latest), 'primary comparison')} decided"]
-    for kind, those in kinds.items():
-        lines += [f"  {kind}: {name}" + (f": {text}" if text else "") for name, text in those.items()]
+    for status, texts_by_name in by_status.items():
+        lines += [f"  {status}: {name}" + (f": {text}" if text else "") for name, text in texts_by_name.items()]
     return lines if rows else []
 
 
@@ -494,28 +523,28 @@ def train_only(prepared: PreparedStudy, watch: ObserverFactory, executor: Execut
             return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 
 
-def _tasks(
+def _plan_tasks(
     plan: Plan,
     sources: Sequence[Source],
     trials: Sequence[Trial],
     probes: Sequence[ProbeUnit],
     place: Workspace,
     population: Population,
-    starts: Mapping[str, Population],
+    source_populations: Mapping[str, Population],
     device: str,
     timer: Timer,
     ranks: Mapping[str, int],
 ) -> tuple[Task, ...]:
     costs = unit_seconds(plan, population, timer)
-    first = source_seconds(sources, starts, timer)
+    source_costs = source_seconds(sources, source_populations, timer)
     by_id = {source.id: source for source in plan.sources}
     pretrain = [
         Task(
-            SOURCE + source.id,
+            SOURCE_PREFIX + source.id,
             SourceJob(place, source, device, by_id.get(source.start)),
             source.label,
-            _start(source.start),
-            first[source.id],
+            _source_task_id(source.start),
+            source_costs[source.id],
             ranks.get(source.id, 0),
             counted="sources trained",
             unit=source.id,
@@ -532,10 +561,10 @@ def _tasks(
                 place.root / LEASES / trial.id,
             ),
             trial.label,
-            trial.training.members or _start(start_id(trial.training.recipe)),
+            trial.training.members or _source_task_id(start_id(trial.training.recipe)),
             costs[trial.id][0],
             ranks[trial.id],
-            counted=ENSEMBLED if trial.training.members else trained_words(plan.spec),
+            counted=ENSEMBLED if trial.training.members else training_unit(plan.spec),
         )
         for trial in trials
     ]
@@ -553,7 +582,7 @@ def _ensemble_job(trial: Trial, place: Workspace) -> Job | None:
 def _given_job(trial: Trial, spec: StudySpec, place: Workspace, device: str) -> Job | None:
     """Return the job that takes models that were trained elsewhere; None where a trial is trained."""
     models = spec.given(trial.point, trial.training.seed)
-    return GivenJob(place, spec.data, trial.training, models, device) if models else None
+    return ImportModelJob(place, spec.data, trial.training, models, device) if models else None
 
 
 def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
@@ -562,7 +591,7 @@ def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
     return job if start is None else StartedJob(job, start)
 
 
-def _ranks(plan: Plan, looks: Sequence[InterimLook], starting: Sequence[Trial]) -> dict[str, int]:
+def _ranks(plan: Plan, looks: Sequence[InterimLook], trials_with_start: Sequence[Trial]) -> dict[str, int]:
     """Return the ranks of trainings, by the id of their trial or source.
 
     The first seeds of all recipes come first, so that an early page can show them. In a study with looks, those come
@@ -570,8 +599,8 @@ def _ranks(plan: Plan, looks: Sequence[InterimLook], starting: Sequence[Trial]) 
     """
     spec = plan.spec
     if spec.looks:
-        missing = Counter(label for label, _ in {(trial.point.label, trial.id) for trial in starting})
-        groups = soonest_first(comparison_groups(spec), looks, missing)
+        missing = Counter(label for label, _ in {(trial.point.label, trial.id) for trial in trials_with_start})
+        groups = order_groups(comparison_groups(spec), looks, missing)
         ranks = {trial.id: len(groups) for trial in plan.trials}
         for rank, group in reversed(list(enumerate(groups))):
             ranks |= {trial.id: rank for trial in plan.of_recipes(group.recipes).trials}
@@ -586,8 +615,8 @@ def _ranks(plan: Plan, looks: Sequence[InterimLook], starting: Sequence[Trial]) 
     return ranks
 
 
-def _start(id: str) -> tuple[str, ...]:
-    return (SOURCE + id,) if id else ()
+def _source_task_id(id: str) -> tuple[str, ...]:
+    return (SOURCE_PREFIX + id,) if id else ()
 
 
 def _probe_tasks(
@@ -603,17 +632,17 @@ def _probe_tasks(
     for unit in probes:
         by_trial.setdefault(unit.trial.id, {}).setdefault(unit.trial.point.label, []).append(unit)
     for id, by_point in by_trial.items():
-        before = id
+        previous_task = id
         for n, units in enumerate(by_point.values(), start=1):
             last = n == len(by_point)
-            keep = plan.spec.keep == "all" or not last
-            job = _probe_job(units, place, plan, inputs, keep_weights=keep, device=device)
-            name = f"{PROBE}{id}" if n == 1 else f"{PROBE}{id}-{n}"
-            needs = (before, *_start(start_id(units[0].trial.training.recipe)))
+            keep_weights = plan.spec.keep == "all" or not last
+            job = _probe_job(units, place, plan, inputs, keep_weights=keep_weights, device=device)
+            name = f"{PROBE_PREFIX}{id}" if n == 1 else f"{PROBE_PREFIX}{id}-{n}"
+            needs = (previous_task, *_source_task_id(start_id(units[0].trial.training.recipe)))
             label = f"probes of {units[0].trial.label}"
-            alone = LeasedJob(job, place.root / LEASES / name)
-            yield Task(name, alone, label, needs, costs[id][1], PROBE_RANK, counted=PROBED, unit=id)
-            before = name
+            leased_job = LeasedJob(job, place.root / LEASES / name)
+            yield Task(name, leased_job, label, needs, costs[id][1], PROBE_RANK, counted=PROBED, unit=id)
+            previous_task = name
 
 
 def _probe_job(

@@ -1,4 +1,8 @@
-"""Write the result tables of a study."""
+"""Compute the result tables of a study from its records.
+
+`analyze` reads the images again, draws pictures and returns `StudyTables`; `tables_of` returns them without images. A
+table is computed when it is looked up, by its function in `TABLE_MAKERS`. `StudyEstimates` are computed once for all.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,10 @@ import numpy as np
 from assay.core.files import hide_paths
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NO_REASON, Reason, combine_reasons, parse_reason
-from assay.core.reasons import reason_in_words as stated_words
-from assay.execution.plan import Plan, Source, Trial, gc_paused
+from assay.core.reasons import reason_in_words as reason_in_words
+from assay.execution.plan import Plan, Trial, gc_paused
 from assay.execution.progress import Stage
+from assay.execution.sources import Source
 from assay.execution.workspace import Workspace, read_provenance
 from assay.spec.checks import asks_native
 from assay.spec.data import has_order
@@ -41,12 +46,12 @@ from assay.store.description import read_description, write_description
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
-from assay.study.contrasts import change_rows, compute_contrast, dose_change_rows, families_of, reliance_rows
+from assay.study.contrasts import carry_out_comparisons, change_rows, compute_contrast, dose_change_rows, reliance_rows
 from assay.study.described import DataTables, describe, gather_records
 from assay.study.failures import collapse_rows, with_failures
-from assay.study.families import PlannedComparison, spec_pairs
+from assay.study.families import PlannedComparison, study_comparisons
 from assay.study.gathered import Records
-from assay.study.interim import InterimLook, contrasts_of, look_rows, looks_at, seeds_of
+from assay.study.interim import InterimLook, carry_out_looks, contrasts_of, look_rows, seeds_of
 from assay.study.measurements import SEED, values_of_seeds
 from assay.study.published import order_rows, published_rows
 from assay.study.records import stored_study
@@ -75,11 +80,11 @@ def start_rows(records: Records) -> list[Row]:
     """Rows of `schema.STARTS`, one per initialization and architecture, in the order of the spec."""
     by_start: dict[tuple[str, str], list[RecipePoint]] = {}
     for point in records.plan.spec.points:
-        by_start.setdefault((_name_of_source(point), point.recipe.architecture.label), []).append(point)
-    several = len({architecture for _, architecture in by_start}) > 1
+        by_start.setdefault((_start_label(point), point.recipe.architecture.label), []).append(point)
+    has_several_architectures = len({architecture for _, architecture in by_start}) > 1
     return [
-        _start_row(f"{called} ({architecture})" if several else called, points, records)
-        for (called, architecture), points in by_start.items()
+        _start_row(f"{start_name} ({architecture})" if has_several_architectures else start_name, points, records)
+        for (start_name, architecture), points in by_start.items()
     ]
 
 
@@ -97,33 +102,33 @@ def recipe_rows(points: Sequence[RecipePoint]) -> list[Row]:
     ]
 
 
-def _name_of_source(point: RecipePoint) -> str:
+def _start_label(point: RecipePoint) -> str:
     """As on its axis; without one, a source by its name."""
     start = point.recipe.initialization
     named = "" if start.params.get("statistics") else start_of(point.recipe)
     return point.coordinates.get(AXIS) or named or start.label
 
 
-def _start_row(called: str, points: Sequence[RecipePoint], records: Records) -> Row:
+def _start_row(start_name: str, points: Sequence[RecipePoint], records: Records) -> Row:
     component = points[0].recipe.initialization
     labels = {point.label for point in points}
     trials = [trial.id for trial in records.plan.trials if trial.point.label in labels]
-    done = [records.trials[id] for id in trials if id in records.trials]
+    trial_records = [records.trials[id] for id in trials if id in records.trials]
     record = next(
-        (record_of_start for record_of_start in done if "start" in record_of_start), dict[str, Any]()
+        (record_of_start for record_of_start in trial_records if "start" in record_of_start), dict[str, Any]()
     )  # one that diverged has none
     source = start_of(points[0].recipe)
-    learned = "" if component.params.get("statistics") else source
+    source_of_weights = "" if component.params.get("statistics") else source
     return {
-        "start": called,
+        "start": start_name,
         "kind": component.name,
         "component": component.label,
         "statistics": source if component.params.get("statistics") else "",
-        "below": _start_before(learned, records),
+        "below": _start_before(source_of_weights, records),
         "file": "" if source else record.get("start", {}).get("file", ""),
         "sha256": component.params.get("sha256", ""),
         "scaling": record.get("scaling", ""),
-        **_training_row(learned, points[0].recipe.architecture, records),
+        **_source_training_columns(source_of_weights, points[0].recipe.architecture, records),
     }
 
 
@@ -132,26 +137,26 @@ def _start_before(source: str, records: Records) -> str:
     if not source:
         return ""
     recipe = records.plan.spec.sources[source].recipe
-    below = start_of(recipe) or recipe.initialization.label
-    return "" if below == "random" else below
+    start_of_source = start_of(recipe) or recipe.initialization.label
+    return "" if start_of_source == "random" else start_of_source
 
 
-def _training_row(name: str, architecture: Component, records: Records) -> Row:
+def _source_training_columns(name: str, architecture: Component, records: Records) -> Row:
     """Describe the training of a source by the study; NaN and empty for every other start."""
-    nothing: Row = {"data": "", "phantom": "", "target": "", "reason": ""}
-    nothing |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), math.nan)
+    empty_columns: Row = {"data": "", "phantom": "", "target": "", "reason": ""}
+    empty_columns |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), math.nan)
     if not name:
-        return nothing
-    trained_seeds = _trained_seeds(name, architecture, records)
-    aurocs = [np.array([record.get("validation_auroc") for record in folds], np.float64) for folds in trained_seeds]
+        return empty_columns
+    records_by_seed = _records_by_seed(name, architecture, records)
+    aurocs = [np.array([record.get("validation_auroc") for record in folds], np.float64) for folds in records_by_seed]
     values = np.array([of_folds.mean() for of_folds in aurocs])
     estimate = estimate_seeds(measure_by_seed(values, np.arange(len(values)), bounds=(0.0, 1.0)))
-    trained = {key: float(trained_seeds[0][0][key]) for key in ("steps", "images")} if trained_seeds else {}
+    trained = {key: float(records_by_seed[0][0][key]) for key in ("steps", "images")} if records_by_seed else {}
     return {
-        **nothing,
-        **_source_data(records.plan.spec.sources[name]),
+        **empty_columns,
+        **_source_data_columns(records.plan.spec.sources[name]),
         **trained,
-        "seeds": len(trained_seeds),
+        "seeds": len(records_by_seed),
         "value": estimate.value,
         "low": estimate.low,
         "high": estimate.high,
@@ -159,7 +164,7 @@ def _training_row(name: str, architecture: Component, records: Records) -> Row:
     }
 
 
-def _trained_seeds(name: str, architecture: Component, records: Records) -> list[list[Mapping[str, Any]]]:
+def _records_by_seed(name: str, architecture: Component, records: Records) -> list[list[Mapping[str, Any]]]:
     """The records of each seed's folds of a source, with the network of the recipes that start from it.
 
     A seed of which a fold was not soundly trained is left out.
@@ -173,7 +178,7 @@ def _trained_seeds(name: str, architecture: Component, records: Records) -> list
     return [folds for folds in by_seed.values() if all(record["status"] == "done" for record in folds)]
 
 
-def _source_data(source: SourceSpec) -> Row:
+def _source_data_columns(source: SourceSpec) -> Row:
     data = source.data
     return {
         "data": "own" if source.own else "phantom" if data.phantom else "files",
@@ -218,7 +223,7 @@ class StudyTables(Mapping[str, Sequence[Row]]):
     described: DataTables
 
     def __getitem__(self, name: str) -> Sequence[Row]:
-        rows = MAKERS[name](self)
+        rows = TABLE_MAKERS[name](self)
         return (
             [without_patient_counts(row) for row in rows]
             if self.described.facts["intervals over"] == "images"
@@ -226,10 +231,10 @@ class StudyTables(Mapping[str, Sequence[Row]]):
         )
 
     def __iter__(self) -> Iterator[str]:
-        return iter(MAKERS)
+        return iter(TABLE_MAKERS)
 
     def __len__(self) -> int:
-        return len(MAKERS)
+        return len(TABLE_MAKERS)
 
     @property
     def spec(self) -> StudySpec:
@@ -242,10 +247,10 @@ class StudyTables(Mapping[str, Sequence[Row]]):
         return self.records.folder.root
 
     @cached_property
-    def estimates_made(self) -> StudyEstimates:
+    def measured_estimates(self) -> StudyEstimates:
         """Estimates with the values behind them, and what was compared while they were made."""
-        estimates = _estimates(self.records, () if self.spec.looks else spec_pairs(self.spec))
-        estimates.estimates.add(list(map(with_id, _corruption(self.spec, estimates.estimates))))
+        estimates = _estimates(self.records, () if self.spec.looks else study_comparisons(self.spec))
+        estimates.estimates.add(list(map(with_id, _corruption_error_rows(self.spec, estimates.estimates))))
         return estimates
 
     @cached_property
@@ -262,7 +267,7 @@ class StudyTables(Mapping[str, Sequence[Row]]):
     @cached_property
     def looks(self) -> list[InterimLook]:
         """Looks at the primary comparisons; none of a study without, nor before the first is complete."""
-        return carried_looks(self.records.plan, self.root, lambda part: replace(self.records, plan=part))
+        return compute_looks(self.records.plan, self.root, lambda part: replace(self.records, plan=part))
 
     @cached_property
     def contrasts(self) -> list[Row]:
@@ -271,14 +276,16 @@ class StudyTables(Mapping[str, Sequence[Row]]):
             rows = contrasts_of(self.looks, self.spec.most_seeds)
             rows = self.before.mark(rows, lambda row: seeds_of(row["id"], self.looks))
         else:
-            measured = self.estimates_made
-            rows = decide_families(families_of(self.records, self.before.pairs, measured.carried), measured.estimates)
+            measured = self.measured_estimates
+            rows = decide_families(
+                carry_out_comparisons(self.records, self.before.pairs, measured.carried), measured.estimates
+            )
             rows = self.before.mark(rows, lambda _: self.spec.seeds)
         return with_failures(add_trial_counts(rows, self.trials), self.records, self.values_by_seed(rows))
 
     def values_by_seed(self, contrasts: Sequence[Row]) -> list[Row]:
         """Return rows of `schema.SEEDS` in the places of contrasts; of a study without any, all."""
-        measured = self.estimates_made
+        measured = self.measured_estimates
         return list(SeedValues(measured.values).rows(compared_estimates(measured.estimates, contrasts)))
 
 
@@ -287,11 +294,11 @@ def estimates_so_far(plan: Plan, folder: RunFolder, population: Population) -> S
     return _estimates(gather_records(plan, folder, population)).estimates
 
 
-def carried_looks(
+def compute_looks(
     plan: Plan,
     root: Path,
     gather_part: Callable[[Plan], Records],
-    looks_known: Sequence[InterimLook] = (),
+    known_looks: Sequence[InterimLook] = (),
     recipes: Collection[str] | None = None,
 ) -> list[InterimLook]:
     """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
@@ -301,14 +308,16 @@ def carried_looks(
         return records, _estimates(records).estimates
 
     return (
-        looks_at(plan, RunFolder(root), read_prespecified(root, plan.spec).pairs, measure_part, looks_known, recipes)
+        carry_out_looks(
+            plan, RunFolder(root), read_prespecified(root, plan.spec).pairs, measure_part, known_looks, recipes
+        )
         if plan.spec.looks
         else []
     )
 
 
 def _findings(tables: StudyTables) -> Sequence[Row]:
-    described, spec, estimates = tables.described, tables.spec, tables.estimates_made.estimates
+    described, spec, estimates = tables.described, tables.spec, tables.measured_estimates.estimates
     seeds = tables.values_by_seed(tables.contrasts)
     findings = study_findings(
         tables.contrasts,
@@ -323,14 +332,14 @@ def _findings(tables: StudyTables) -> Sequence[Row]:
     return list(map(finding_row, findings))
 
 
-MAKERS: Mapping[str, Callable[[StudyTables], Sequence[Row]]] = {
+TABLE_MAKERS: Mapping[str, Callable[[StudyTables], Sequence[Row]]] = {
     "trials": lambda tables: tables.trials,
     "sources": lambda tables: [_source_row(source, tables.records) for source in tables.records.plan.sources],
-    "values": lambda tables: tables.estimates_made.values,
-    "estimates": lambda tables: tables.estimates_made.estimates,
+    "values": lambda tables: tables.measured_estimates.values,
+    "estimates": lambda tables: tables.measured_estimates.estimates,
     "contrasts": lambda tables: tables.contrasts,
-    "reliance_contrasts": lambda tables: tables.estimates_made.reliance,
-    "condition_changes": lambda tables: tables.estimates_made.changes,
+    "reliance_contrasts": lambda tables: tables.measured_estimates.reliance,
+    "condition_changes": lambda tables: tables.measured_estimates.changes,
     "dose_changes": lambda tables: add_trial_counts(dose_change_rows(tables.records), tables.trials),
     "trades": lambda tables: trade_rows(tables.records),
     "points": lambda tables: point_rows(tables.records),
@@ -349,9 +358,9 @@ MAKERS: Mapping[str, Callable[[StudyTables], Sequence[Row]]] = {
     "findings": _findings,
     "pictures": lambda tables: tables.described.pictures,
     "published": lambda tables: published_rows(
-        tables.spec, tables.estimates_made.estimates, tables.estimates_made.values
+        tables.spec, tables.measured_estimates.estimates, tables.measured_estimates.values
     ),
-    "published_orders": lambda tables: order_rows(tables.spec, tables.estimates_made.estimates, tables.contrasts),
+    "published_orders": lambda tables: order_rows(tables.spec, tables.measured_estimates.estimates, tables.contrasts),
     "provenance": lambda tables: _study_provenance(tables.records, tables.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
@@ -368,15 +377,15 @@ def _trial_row(trial: Trial, records: Records) -> Row:
     record = records.trials.get(trial.id)
     failure = records.failures.get(trial.id, {})
     status = record["status"] if record else "failed" if failure else "pending"
-    reason = (record or {}).get("reason") or str(stated_words(str(failure.get("text", ""))))
-    lacking = records.why_incomplete(trial) if record and not failure else NO_REASON
+    reason = (record or {}).get("reason") or str(reason_in_words(str(failure.get("text", ""))))
+    missing_part = records.why_incomplete(trial) if record and not failure else NO_REASON
     return {
         "trial": trial.id,
         **trial.point.columns,
         "seed": trial.training.seed,
         "fold": trial.training.fold,
-        "status": "failed" if record and failure else "pending" if lacking else status,
-        "reason": str(lacking) or reason,
+        "status": "failed" if record and failure else "pending" if missing_part else status,
+        "reason": str(missing_part) or reason,
         "seconds": read_provenance(records.folder.unit("trials", trial.id)).get("seconds", math.nan),
         **{
             name: _number_or_undefined((record or {}).get(name))
@@ -394,7 +403,7 @@ def _source_row(source: Source, records: Records) -> Row:
         "name": source.name,
         "seed": source.training.seed,
         "status": record.get("status", "failed" if failure else "pending"),
-        "reason": record.get("reason") or str(stated_words(str(failure.get("text", "")))),
+        "reason": record.get("reason") or str(reason_in_words(str(failure.get("text", "")))),
         **{
             name: _number_or_undefined(record.get(name))
             for name in ("yardstick", "steps", "images", "validation_auroc")
@@ -406,7 +415,7 @@ def _number_or_undefined(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-AT_ONCE = 64
+MEASUREMENTS_AT_ONCE = 64
 """Measurements whose contributions are held at once, to compute their variances together."""
 
 
@@ -427,9 +436,9 @@ def _estimates(records: Records, pairs: Sequence[PlannedComparison] = ()) -> Stu
     values, estimates = (ColumnRows({name: [] for name in table.names}) for table in (schema.VALUES, schema.ESTIMATES))
     measured = StudyEstimates(values, estimates, [], [], {})
     labels = [point.label for point in records.plan.spec.points]
-    ending: dict[str, list[PlannedComparison]] = {}
+    comparisons_by_last_recipe: dict[str, list[PlannedComparison]] = {}
     for pair in pairs:
-        ending.setdefault(max(pair.recipes, key=labels.index), []).append(pair)
+        comparisons_by_last_recipe.setdefault(max(pair.recipes, key=labels.index), []).append(pair)
 
     def add(rows: Sequence[Row], by_seed: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
         estimates.add(rows)
@@ -447,24 +456,28 @@ def _estimates(records: Records, pairs: Sequence[PlannedComparison] = ()) -> Stu
                 entry = COMPUTED[measure]
                 where = where_of(point, {"measure": measure, "environment": environment})
                 chance = entry.chance(panel.target, panel.scores.shape[2])
-                described = entry.entry
-                row = estimate_row(where, estimate, _unit(described.unit, records), described.direction, chance)
+                definition = entry.entry
+                row = estimate_row(
+                    where, estimate, _unit_in_study(definition.unit, records), definition.direction, chance
+                )
                 add([row], [(panel.seed_ids.tolist(), estimate.per_seed.tolist())])
         recipe = where_of(point, {})
         scalars = [
             ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
             for key, rows in records.measurements(point).items()
         ]
-        for start in range(0, len(scalars), AT_ONCE):
-            some = scalars[start : start + AT_ONCE]
-            add(scalar_rows(some), [(rows.columns[SEED], rows.columns["value"]) for _, rows in some])
+        for start in range(0, len(scalars), MEASUREMENTS_AT_ONCE):
+            batch = scalars[start : start + MEASUREMENTS_AT_ONCE]
+            add(scalar_rows(batch), [(rows.columns[SEED], rows.columns["value"]) for _, rows in batch])
         measured.reliance.extend(reliance_rows(records, point))
         measured.changes.extend(change_rows(records, point))
-        measured.carried.update((pair.id, compute_contrast(records, pair)) for pair in ending.get(point.label, ()))
+        measured.carried.update(
+            (pair.id, compute_contrast(records, pair)) for pair in comparisons_by_last_recipe.get(point.label, ())
+        )
     return measured
 
 
-def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
+def _corruption_error_rows(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
     """Corruption errors relative to the reference of the first comparison of distorted images, or else the first."""
     of_distorted = (
         item for item in spec.contrasts if item.measure in MEASURES and MEASURES[item.measure].probe == "robustness"
@@ -473,7 +486,7 @@ def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
     return corruption_rows(estimates, first.axis, first.against) if first else []
 
 
-def _unit(of_measure: str, records: Records) -> str:
+def _unit_in_study(of_measure: str, records: Records) -> str:
     """Lengths are in mm where the data name a column of mm per pixel."""
     return "mm" if of_measure == "px" and records.plan.spec.data.pixel_size else of_measure
 
@@ -484,18 +497,28 @@ def measures_of(spec: StudySpec, panel: SeedPredictions) -> list[str]:
     Those of maps of a segmentation only, at native size only where that is asked. A weighted kappa and measures at a
     cut only where classes are known to have an order, the latter only where there is more than one cut.
     """
-    several = panel.scores.shape[2] > 2
-    ordered = not several or _has_ordered_classes(spec)
+    has_several_classes = panel.scores.shape[2] > 2
+    ordered = not has_several_classes or _has_ordered_classes(spec)
     native = asks_native(spec.probes)
     domains = ((name, measure.requirements) for name, measure in COMPUTED.items())
-    computed = [(name, of) for name, of in domains if (panel.maps or not of.maps) and (native or not of.native)]
-    return [name for name, of in computed if (ordered or not of.ordinal) and (several or not of.grade_cutoff)]
+    computed = [
+        (name, requirements)
+        for name, requirements in domains
+        if (panel.maps or not requirements.maps) and (native or not requirements.native)
+    ]
+    return [
+        name
+        for name, requirements in computed
+        if (ordered or not requirements.ordinal) and (has_several_classes or not requirements.grade_cutoff)
+    ]
 
 
 def _has_ordered_classes(spec: StudySpec) -> bool:
     """Whether the study says that its classes are grades: by its data, or a comparison of a measure that needs it."""
-    named = any(COMPUTED[item.measure].requirements.ordinal for item in spec.contrasts if item.measure in COMPUTED)
-    return has_order(spec.data) or named
+    compares_grades = any(
+        COMPUTED[item.measure].requirements.ordinal for item in spec.contrasts if item.measure in COMPUTED
+    )
+    return has_order(spec.data) or compares_grades
 
 
 def scalar_rows(measured: Sequence[tuple[Row, ColumnRows]]) -> list[Row]:
@@ -526,9 +549,9 @@ def _study_provenance(records: Records, described: DataTables) -> list[Row]:
     """Spec, hashes, versions and kinds of machine, as needed to find this again."""
     spec = records.plan.spec
     provenances = [read_provenance(records.folder.unit("trials", id)) for id in records.trials]
-    read_provenances = [record for record in provenances if record]
-    unrecorded = len(provenances) - len(read_provenances)
-    hosts = {record["host"] for record in read_provenances}
+    known_provenances = [record for record in provenances if record]
+    unrecorded = len(provenances) - len(known_provenances)
+    hosts = {record["host"] for record in known_provenances}
     facts: dict[str, str] = {
         "study": spec.name,
         "question": spec.question,
@@ -536,24 +559,24 @@ def _study_provenance(records: Records, described: DataTables) -> list[Row]:
         **({schema.DIFFERENCES: " ".join(spec.differences)} if spec.differences else {}),
         "seeds": " to ".join(dict.fromkeys((str(spec.seeds), str(spec.most_seeds)))),
         **described.facts,
-        **_registration(records.folder.root),
-        **_replication(records.folder.root, spec),
+        **_registration_facts(records.folder.root),
+        **_replication_facts(records.folder.root, spec),
         "hash of what is trained": spec.training_hash,
         "hash of what is probed": spec.probe_hash,
         "hash of what is compared": spec.contrast_hash,
-        "trained from": min((record["started"] for record in read_provenances), default=""),
-        "trained to": max((record["started"] for record in read_provenances), default=""),
-        "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in read_provenances})),
+        "trained from": min((record["started"] for record in known_provenances), default=""),
+        "trained to": max((record["started"] for record in known_provenances), default=""),
+        "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in known_provenances})),
         **({"machines": str(len(hosts))} if len(hosts) > 1 else {}),
-        "device": ", ".join(sorted({record["device"] for record in read_provenances})),
-        "python": ", ".join(sorted({record["python"] for record in read_provenances})),
+        "device": ", ".join(sorted({record["device"] for record in known_provenances})),
+        "python": ", ".join(sorted({record["python"] for record in known_provenances})),
         **({"models": str(len(spec.models))} if spec.models else {}),
     }
     if unrecorded:
         facts["not known"] = f"time, machine and versions of {unrecorded} of {count(len(provenances), 'trial')}"
-    for name in sorted({name for record in read_provenances for name in record["libraries"]}):
+    for name in sorted({name for record in known_provenances for name in record["libraries"]}):
         # trials of an earlier version may not have named all that a later one does
-        versions = {record["libraries"][name] for record in read_provenances if name in record["libraries"]}
+        versions = {record["libraries"][name] for record in known_provenances if name in record["libraries"]}
         facts[name] = ", ".join(sorted(versions))
     return [{"key": key, "value": value} for key, value in {**facts, **spec_facts(spec)}.items() if value]
 
@@ -564,7 +587,7 @@ def spec_facts(spec: StudySpec) -> dict[str, str]:
     return {key: json.dumps(hide_paths(form), ensure_ascii=False, indent=1) for key, form in forms.items() if form}
 
 
-def _registration(root: Path) -> dict[str, str]:
+def _registration_facts(root: Path) -> dict[str, str]:
     registration = read_registration(root / REGISTRATION)
     if registration is None:
         return {}
@@ -578,7 +601,7 @@ def _registration(root: Path) -> dict[str, str]:
     return {**facts, "commit of the registration": registration.content.get("commit", "")}
 
 
-def _replication(root: Path, spec: StudySpec) -> dict[str, str]:
+def _replication_facts(root: Path, spec: StudySpec) -> dict[str, str]:
     first = find_earlier(root, spec)
     if first is None:
         return {}

@@ -68,13 +68,13 @@ def collapse_reason(
     return NO_REASON if stuck and slow() else stuck
 
 
-def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, tells: bool) -> bool:
+def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, separates_targets: bool) -> bool:
     """Return whether a training whose loss equals that of a constant is on its way, and has not collapsed.
 
     Args:
-        tells: Whether it separates its targets: with labels `tells_classes`, without them `tells_images`. The embedding
-            must not have shrunk either: standardized by a head, the remains of a collapsed one may tell the classes as
-            well.
+        separates_targets: Whether it separates its targets: with labels `separates_classes`, without them
+            `separates_images`. The embedding must not have shrunk either: standardized by a head, the remains of a
+            collapsed one may tell the classes as well.
         before: The features of the same images before training.
 
     Examples:
@@ -82,15 +82,15 @@ def only_slow(features: Float[Tensor, "n d"], before: Float[Tensor, "n d"], *, t
 
         >>> before = 5 + torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
         >>> after = 5 + torch.randn(200, 8, generator=torch.Generator().manual_seed(1))
-        >>> only_slow(after, before, tells=True), only_slow(after, before, tells=False)
+        >>> only_slow(after, before, separates_targets=True), only_slow(after, before, separates_targets=False)
         (True, False)
-        >>> only_slow(5 + 0.02 * (after - 5), before, tells=True)
+        >>> only_slow(5 + 0.02 * (after - 5), before, separates_targets=True)
         False
     """
-    return tells and spread_of(features) > SHRUNK * spread_of(before)
+    return separates_targets and spread_of(features) > SHRUNK * spread_of(before)
 
 
-def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
+def separates_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
     """Return whether a head refitted on the features tells validation images' classes better than their shares do.
 
     Args:
@@ -100,7 +100,7 @@ def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
         Of two classes alike in number the shares alone have a log-loss of ln 2 = 0.693:
 
         >>> targets = torch.arange(200) % 2
-        >>> tells_classes(0.45, targets), tells_classes(0.69, targets)
+        >>> separates_classes(0.45, targets), separates_classes(0.69, targets)
         (True, False)
     """
     share = torch.bincount(targets).double() / len(targets)
@@ -108,15 +108,16 @@ def tells_classes(yardstick: float, targets: Int[Tensor, "n"]) -> bool:
     return yardstick < (1 - NO_BETTER) * of_shares
 
 
-def tells_images(losses: Sequence[LossWithReference]) -> bool:
+def separates_images(losses: Sequence[LossWithReference]) -> bool:
     """Return whether a loss tells images of a batch from their mean at all, however little.
 
     Examples:
         Rounding alone parts the first from a constant's:
 
-        >>> tells_images([LossWithReference(4.8442, 4.8442), LossWithReference(4.84421, 4.8442)])
+        >>> separates_images([LossWithReference(4.8442, 4.8442), LossWithReference(4.84421, 4.8442)])
         False
-        >>> tells_images([LossWithReference(4.8442, 4.8442), LossWithReference(4.8405, 4.8442)]), tells_images([])
+        >>> losses = [LossWithReference(4.8442, 4.8442), LossWithReference(4.8405, 4.8442)]
+        >>> separates_images(losses), separates_images([])
         (True, False)
     """
     return any(abs(pair.actual - pair.constant) > SAME * pair.constant for pair in losses)

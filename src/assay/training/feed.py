@@ -1,4 +1,4 @@
-"""Feed batches to a network, read a whole environment, and select thresholds on validation data."""
+"""Batches of an environment (`Feed`), the outputs of a network on all of it, and thresholds from validation images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from assay.shifts.environment import Environment
 
 PRELOADED_BYTES = 512 * 2**20
 """Sets up to this size as float32 are kept on the device; larger ones are read from where they are."""
-_PART_OF_GPU = 16
+_GPU_FRACTION = 16
 _CHUNK = 512
 
 
@@ -29,7 +29,7 @@ def preloaded_bytes(device: torch.device) -> int:
     """Return the size of sets that are kept on a device: on a GPU at least a 16th of its memory."""
     if device.type != "cuda":
         return PRELOADED_BYTES
-    return max(PRELOADED_BYTES, torch.cuda.mem_get_info(device)[1] // _PART_OF_GPU)
+    return max(PRELOADED_BYTES, torch.cuda.mem_get_info(device)[1] // _GPU_FRACTION)
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,23 @@ class Feed:
             boxes=boxes,
         )
 
-    def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
+    def in_order(self, batch_size: int, max_images: int | None = None) -> Iterator[Batch]:
         """Return all images once, or the first so many, in the order of the table."""
-        end = len(self) if most is None else min(most, len(self))
-        for start in range(0, end, size):
-            yield self.batch(np.arange(start, min(start + size, end)))
+        end = len(self) if max_images is None else min(max_images, len(self))
+        for start in range(0, end, batch_size):
+            yield self.batch(np.arange(start, min(start + batch_size, end)))
 
     def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.preloaded is not None:
             images = self.preloaded.index_select(0, at)
             return images if images.is_floating_point() else _to_unit_range(images)
-        return copied_to(self.device, self.environment.images.read(index))
+        return copy_to(self.device, self.environment.images.read(index))
 
     def _masks(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.preloaded_masks is not None:
             return self.preloaded_masks.index_select(0, at)
         assert self.environment.masks is not None
-        return copied_to(self.device, self.environment.masks.read(index))
+        return copy_to(self.device, self.environment.masks.read(index))
 
 
 def make_feed(environment: Environment, device: torch.device, masks: bool, group: np.ndarray | None = None) -> Feed:
@@ -94,19 +94,19 @@ def make_feed(environment: Environment, device: torch.device, masks: bool, group
     """
     table = environment.table
     channels, height, width = environment.images.shape
-    values, most = len(environment) * channels * height * width, preloaded_bytes(device)
-    preloaded = _preload(environment, device, torch.uint8) if device.type == "cuda" and values <= most else None
-    if preloaded is None and 4 * values <= most:
+    values, max_bytes = len(environment) * channels * height * width, preloaded_bytes(device)
+    preloaded = _preload(environment, device, torch.uint8) if device.type == "cuda" and values <= max_bytes else None
+    if preloaded is None and 4 * values <= max_bytes:
         preloaded = _preload(environment, device, torch.float32)
-    carried = masks and environment.masks is not None
+    has_masks = masks and environment.masks is not None
     return Feed(
         environment=environment,
         device=device,
         target=tensor_of(table.target.astype(np.int64)).to(device),
         row=tensor_of(table.row.astype(np.int64)).to(device),
         preloaded=preloaded,
-        preloaded_masks=_preload_masks(environment, device) if preloaded is not None and carried else None,
-        masks=carried,
+        preloaded_masks=_preload_masks(environment, device) if preloaded is not None and has_masks else None,
+        masks=has_masks,
         group=None if group is None else tensor_of(group).to(device),
     )
 
@@ -134,7 +134,7 @@ def _to_unit_range(values: Tensor) -> Tensor:
     return values / torch.full((), 255.0, device=values.device)
 
 
-def copied_to(device: torch.device, values: Tensor) -> Tensor:
+def copy_to(device: torch.device, values: Tensor) -> Tensor:
     """Copy to the device. From pinned memory, a GPU copies without a wait for its work."""
     return (values.pin_memory() if device.type == "cuda" else values).to(device, non_blocking=True)
 
@@ -148,18 +148,18 @@ def _preload_masks(environment: Environment, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
-def read_all(network: nn.Module, feed: Feed, size: int, most: int | None = None) -> Outputs:
+def read_all(network: nn.Module, feed: Feed, batch_size: int, max_images: int | None = None) -> Outputs:
     """Features and logits of a whole set, or of its first so many images, without augmentation, in the order of its
     table, on the CPU.
     """
-    parts = [as_network(network).read(batch.images) for batch in feed.in_order(size, most)]
+    parts = [as_network(network).read(batch.images) for batch in feed.in_order(batch_size, max_images)]
     return Outputs(
         features=torch.cat([part.features.float() for part in parts]).cpu(),
         logits=torch.cat([part.logits.float() for part in parts]).cpu(),
     )
 
 
-# Decisions that rest on validation rows alone: the decision threshold, and an epoch judged by its worst group.
+# From validation rows alone: the decision threshold, and the score of the worst group.
 
 
 def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) -> float | None:
@@ -173,18 +173,18 @@ def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) ->
         return None
     scores = torch.softmax(logits.detach().cpu().double(), dim=1)[:, 1].numpy()
     order = np.argsort(scores, kind="stable")
-    ranked, hits = scores[order], positive[order]
+    ranked, ranked_positive = scores[order], positive[order]
     # Rows at or above place i are predicted positive, for every i from 0 to n.
-    sensitivity = 1 - np.concatenate([[0], np.cumsum(hits)]) / hits.sum()
-    specificity = np.concatenate([[0], np.cumsum(~hits)]) / (~hits).sum()
-    cuts = np.concatenate([[0.0], (ranked[:-1] + ranked[1:]) / 2, [1.0]])
-    real = np.concatenate([[True], ranked[:-1] < ranked[1:], [True]])
-    gain = np.where(real, sensitivity + specificity, -np.inf)
+    sensitivity = 1 - np.concatenate([[0], np.cumsum(ranked_positive)]) / ranked_positive.sum()
+    specificity = np.concatenate([[0], np.cumsum(~ranked_positive)]) / (~ranked_positive).sum()
+    thresholds = np.concatenate([[0.0], (ranked[:-1] + ranked[1:]) / 2, [1.0]])
+    is_between_scores = np.concatenate([[True], ranked[:-1] < ranked[1:], [True]])
+    gain = np.where(is_between_scores, sensitivity + specificity, -np.inf)
     best = np.flatnonzero(gain >= gain.max() - 1e-12)
-    return float(cuts[best[np.argmin(np.abs(cuts[best] - 0.5))]])
+    return float(thresholds[best[np.argmin(np.abs(thresholds[best] - 0.5))]])
 
 
-def worst_group(
+def worst_group_score(
     logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"], groups: Int[np.ndarray, "n"]
 ) -> tuple[float, float]:
     """Return the least accuracy of a group (of the largest logit), and minus the largest mean log-loss of a group in
@@ -194,12 +194,12 @@ def worst_group(
 
     Examples:
         >>> logits = torch.tensor([[2.0, 0], [2, 0], [0, 4]])
-        >>> accuracy, loss = worst_group(logits, torch.tensor([0, 1, 1]), np.array([0, 0, 1]))
+        >>> accuracy, loss = worst_group_score(logits, torch.tensor([0, 1, 1]), np.array([0, 0, 1]))
         >>> accuracy, round(loss, 6)  # of group 0 one of two is right: -(ln(1 + e^-2) + ln(1 + e^2)) / 2
         (0.5, -1.126928)
     """
     member = functional.one_hot(tensor_of(groups)).double()
-    right = (logits.argmax(dim=1) == targets).double()
+    is_correct = (logits.argmax(dim=1) == targets).double()
     losses = functional.cross_entropy(logits.double(), targets, reduction="none")
-    per_group = torch.stack([right, losses]) @ member / member.sum(dim=0)
+    per_group = torch.stack([is_correct, losses]) @ member / member.sum(dim=0)
     return float(per_group[0].min()), -float(per_group[1].max())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assay.models.untyped import tensor_of
-from assay.training.feed import copied_to
+from assay.training.feed import copy_to
 
 BLOCK = 64
 """Steps whose draws are copied to the card at once, while it works on the steps before."""
@@ -26,7 +26,7 @@ class DeviceBuffers:
     def fill(self, steps: Sequence[Mapping[str, np.ndarray]]) -> None:
         """Hold these steps, at most `BLOCK`, the first of which is the next."""
         for key, table in self._of.items():
-            table[: len(steps)] = copied_to(table.device, tensor_of(np.stack([step[key] for step in steps])))
+            table[: len(steps)] = copy_to(table.device, tensor_of(np.stack([step[key] for step in steps])))
         self._place.zero_()
 
     def take(self) -> dict[str, Tensor]:

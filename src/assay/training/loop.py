@@ -1,4 +1,8 @@
-"""The training loop: deterministic, checkpointed, and resumed bit for bit within an epoch."""
+"""Train a network: the only training loop, and the result of a training.
+
+`fit` trains a recipe phase by phase, writes checkpoints, and continues from one in the middle of an epoch, bit for bit.
+`finish` then selects weights, fits a head where none was trained, sets thresholds, and detects collapse.
+"""
 
 from __future__ import annotations
 
@@ -28,96 +32,101 @@ from assay.training.collapse import (
     LossWithReference,
     collapse_reason,
     only_slow,
-    tells_classes,
-    tells_images,
+    separates_classes,
+    separates_images,
 )
 from assay.training.feed import read_all, youden_threshold
 from assay.training.mitigations import SelectedFeatures
-from assay.training.state import TrainingState, begin
+from assay.training.state import TrainingState, begin_training
 
 # After the last step: selected weights, a head on frozen features, threshold, yardstick, collapse.
-_BATCHES_LOOKED_AT = 4
+_COLLAPSE_BATCHES = 4
 
 
 @torch.no_grad()
-def finish(run: TrainingState) -> TrainingResult:
+def finish(state: TrainingState) -> TrainingResult:
     """Select weights, fit the head where the objective trained none or the mitigation asks for another, and judge by
     validation rows alone.
 
     Raises:
         Diverged: An output of the network is NaN or infinite.
     """
-    selected = len(run.curve)
-    if run.best is not None:
-        run.network.load_state_dict(run.best["network"])
-        selected = cast(int, run.best["epoch"])
-    run.network.eval()
-    run.objective.eval()
-    if run.recipe.task == "segmentation":
-        return _judge_maps(run, selected)
-    outputs = read_all(run.network, run.validation, run.recipe.batch_size)
+    selected = len(state.curve)
+    if state.best is not None:
+        state.network.load_state_dict(state.best["network"])
+        selected = cast(int, state.best["epoch"])
+    state.network.eval()
+    state.objective.eval()
+    if state.recipe.task == "segmentation":
+        return _segmentation_result(state, selected)
+    outputs = read_all(state.network, state.validation, state.recipe.batch_size)
     if not bool(outputs.logits.isfinite().all() and outputs.features.isfinite().all()):
-        raise Diverged(run.steps_done, math.nan)
-    return _judge(run, outputs, selected)
+        raise Diverged(state.steps_done, math.nan)
+    return _classification_result(state, outputs, selected)
 
 
-def _judge(run: TrainingState, outputs: Outputs, selected: int) -> TrainingResult:
-    network = as_network(run.network)
-    trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
-    if not bool(trained_on.isfinite().all()):
-        raise Diverged(run.steps_done, math.nan)
-    targets = run.validation.target.cpu()
+def _classification_result(state: TrainingState, outputs: Outputs, selected: int) -> TrainingResult:
+    network = as_network(state.network)
+    training_features = read_all(state.network, state.training, state.recipe.batch_size).features
+    if not bool(training_features.isfinite().all()):
+        raise Diverged(state.steps_done, math.nan)
+    targets = state.validation.target.cpu()
     linear = cast(nn.Linear, network.head)
-    head = fit_head(trained_on, run.training.target, linear.out_features)
-    probed = not run.plan.steps
-    collapsed_by_loss = [] if probed else _losses_beside(run)
-    rows = SelectedFeatures(trained_on, run.training.target.cpu()), SelectedFeatures(outputs.features, targets)
-    new_head = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.trains_head else None)
+    head = fit_head(training_features, state.training.target, linear.out_features)
+    is_linear_probe = not state.plan.steps
+    losses = [] if is_linear_probe else _losses_with_constant(state)
+    features = (
+        SelectedFeatures(training_features, state.training.target.cpu()),
+        SelectedFeatures(outputs.features, targets),
+    )
+    new_head = state.mitigation.head(*features, state.mitigation_context) or (
+        head if is_linear_probe or not state.objective.trains_head else None
+    )
     if new_head is not None:
         new_head.fold_into(linear)
-    logits = outputs.logits if new_head is None else linear(outputs.features.to(run.device)).cpu()
+    logits = outputs.logits if new_head is None else linear(outputs.features.to(state.device)).cpu()
     yardstick = head.log_loss(outputs.features, targets)
-    if probed:
-        loss = head.log_loss(trained_on, run.training.target.cpu())
-        run.curve.append({"epoch": 0, "train_loss": loss, "validation_loss": yardstick, "lr": 0.0})
+    if is_linear_probe:
+        loss = head.log_loss(training_features, state.training.target.cpu())
+        state.curve.append({"epoch": 0, "train_loss": loss, "validation_loss": yardstick, "lr": 0.0})
 
-    def slow() -> bool:
-        unlabeled = run.objective.unlabeled
-        tells = tells_images(collapsed_by_loss) if unlabeled else tells_classes(yardstick, targets)
-        return only_slow(outputs.features, _features_before(run), tells=tells)
+    def is_only_slow() -> bool:
+        unlabeled = state.objective.unlabeled
+        separates_targets = separates_images(losses) if unlabeled else separates_classes(yardstick, targets)
+        return only_slow(outputs.features, _initial_features(state), separates_targets=separates_targets)
 
-    return _fitted(
-        run,
+    return _training_result(
+        state,
         selected_epoch=selected,
         threshold=youden_threshold(logits, targets),
         yardstick=yardstick,
-        collapsed=collapse_reason(outputs.features, logits, collapsed_by_loss, slow),
+        collapsed=collapse_reason(outputs.features, logits, losses, is_only_slow),
         validated=logits,
     )
 
 
-def _losses_beside(run: TrainingState) -> list[LossWithReference]:
+def _losses_with_constant(state: TrainingState) -> list[LossWithReference]:
     """Training batches' losses, and those of the same batches with their mean in every image's place."""
-    progress = run.plan.progress(run.step - 1)
+    progress = state.plan.progress(state.step - 1)
     pairs: list[LossWithReference] = []
-    for index in run.batches_beside(run.training, "training", _BATCHES_LOOKED_AT):
-        batch = run.training.batch(index)
-        if run.objective.views > 1:
-            batch = run.views(batch, "collapse", len(pairs))
-        outputs = run.outputs(batch)
+    for index in state.fixed_batches(state.training, "training", _COLLAPSE_BATCHES):
+        batch = state.training.batch(index)
+        if state.objective.views > 1:
+            batch = state.views(batch, "collapse", len(pairs))
+        outputs = state.outputs(batch)
         both = outputs, outputs.constant()
-        actual, constant_loss = (float(run.objective.loss(logits, batch, progress)) for logits in both)
+        actual, constant_loss = (float(state.objective.loss(logits, batch, progress)) for logits in both)
         pairs.append(LossWithReference(actual=actual, constant=constant_loss))
     return pairs
 
 
-def _features_before(run: TrainingState) -> Tensor:
+def _initial_features(state: TrainingState) -> Tensor:
     """Return the features of the validation images at the first step."""
-    network = run.new_learner().network.eval()
-    return read_all(network, run.validation, run.recipe.batch_size).features
+    network = state.new_learner().network.eval()
+    return read_all(network, state.validation, state.recipe.batch_size).features
 
 
-def _judge_maps(run: TrainingState, selected: int) -> TrainingResult:
+def _segmentation_result(state: TrainingState, selected: int) -> TrainingResult:
     """Return the operating thresholds and the fit, from validation lesions alone; a network that says the same
     everywhere has collapsed.
 
@@ -125,31 +134,31 @@ def _judge_maps(run: TrainingState, selected: int) -> TrainingResult:
     by batch, and none is kept.
     """
     columns, spread, losses = StreamedSummary(), 0.0, list[Tensor]()
-    network = as_network(run.network)
-    for batch in run.validation.in_order(run.recipe.batch_size):
+    network = as_network(state.network)
+    for batch in state.validation.in_order(state.recipe.batch_size):
         logits = lesion_logits(network.read(batch.images).logits)
         if not bool(logits.isfinite().all()):
-            raise Diverged(run.steps_done, math.nan)
+            raise Diverged(state.steps_done, math.nan)
         assert batch.masks is not None
         columns.append(logits, batch.masks[:, 0])
-        marked, lesion = (logits >= 0).flatten(1), (batch.masks[:, 0] > 0).flatten(1)
-        dice = 2 * (marked & lesion).sum(1) / (marked.sum(1) + lesion.sum(1)).clamp(min=1)
+        predicted, lesion = (logits >= 0).flatten(1), (batch.masks[:, 0] > 0).flatten(1)
+        dice = 2 * (predicted & lesion).sum(1) / (predicted.sum(1) + lesion.sum(1)).clamp(min=1)
         losses.append(1 - dice[lesion.any(1)].double().cpu())
         spread = max(spread, float(logits.max() - logits.min()))
     maps = columns.columns()
-    reached = [sensitivity_threshold(maps["lesion_score"], maps["floor"], level) for level in LEVELS]
+    thresholds = [sensitivity_threshold(maps["lesion_score"], maps["floor"], level) for level in LEVELS]
     collapsed = Reason.of(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NO_REASON
-    return _fitted(
-        run,
+    return _training_result(
+        state,
         selected_epoch=selected,
         collapsed=collapsed,
         yardstick=float(torch.cat(losses).mean()),
-        operating=tuple(threshold.value for threshold in reached),
-        finding=_extreme(maps["half_area"], maps["pixels"]),
+        operating=tuple(threshold.value for threshold in thresholds),
+        finding=_degenerate_maps(maps["half_area"], maps["pixels"]),
     )
 
 
-def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> Reason:
+def _degenerate_maps(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> Reason:
     """Return whether a network predicts no lesion pixel, or nearly all of every image.
 
     It has not collapsed: it may rank pixels well.
@@ -283,17 +292,17 @@ def fit(
             fitted = fit(recipe, training, validation, classes=2, seed=0, folder=Path("trial"))
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with computing(recipe, seed, device):
-        run = begin(recipe, training, validation, classes, seed, torch.device(device), folder)
-        _steps(run, folder, checkpoint_every, on_progress, should_stop)
-        while run.phase + 1 < len(run.plans):
-            run = run.next_phase()
-            _steps(run, folder, checkpoint_every, on_progress, should_stop)
-        return finish(run)
+    with training_numerics(recipe, seed, device):
+        state = begin_training(recipe, training, validation, classes, seed, torch.device(device), folder)
+        _train_phase(state, folder, checkpoint_every, on_progress, should_stop)
+        while state.phase + 1 < len(state.plans):
+            state = state.next_phase()
+            _train_phase(state, folder, checkpoint_every, on_progress, should_stop)
+        return finish(state)
 
 
 @contextmanager
-def computing(recipe: RecipeSpec, seed: int, device: str) -> Generator[None]:
+def training_numerics(recipe: RecipeSpec, seed: int, device: str) -> Generator[None]:
     """Within it a recipe is trained: threads, seeded library draws, and on a GPU its precision and its kernels, which
     are searched for by timing unless they must be deterministic.
     """
@@ -301,64 +310,66 @@ def computing(recipe: RecipeSpec, seed: int, device: str) -> Generator[None]:
         if device == "cpu":
             yield
             return
-        rounded, before = recipe.precision == "tf32", torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high" if rounded else "highest")
-        exact = recipe.deterministic
+        allows_tf32, before = recipe.precision == "tf32", torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if allows_tf32 else "highest")
+        is_deterministic = recipe.deterministic
         try:
-            with torch.backends.cudnn.flags(True, not exact, deterministic=exact, allow_tf32=rounded):
+            with torch.backends.cudnn.flags(
+                True, not is_deterministic, deterministic=is_deterministic, allow_tf32=allows_tf32
+            ):
                 yield
         finally:
             torch.set_float32_matmul_precision(before)
 
 
-def _steps(
-    run: TrainingState,
+def _train_phase(
+    state: TrainingState,
     folder: Path,
     checkpoint_every: float,
     on_progress: Callable[[ProgressReport], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> None:
     """All steps of a phase that remain, with the pauses between them."""
-    check_every = 1 if run.device.type == "cpu" else _CHECK_EVERY
+    check_every = 1 if state.device.type == "cpu" else _CHECK_EVERY
     saved = reported = time.monotonic()
     loss = math.nan
-    while not run.phase_ended:
-        run.train_step()
-        ends_epoch = run.step % run.plan.per_epoch == 0
-        if ends_epoch or run.step % check_every == 0:
-            loss = _finite(run)
+    while not state.phase_ended:
+        state.train_step()
+        ends_epoch = state.step % state.plan.per_epoch == 0
+        if ends_epoch or state.step % check_every == 0:
+            loss = _last_finite_loss(state)
         if ends_epoch:
-            run.close_epoch()
+            state.end_epoch()
         now = time.monotonic()
-        if on_progress and (now - reported >= _REPORT_EVERY or run.ended):
+        if on_progress and (now - reported >= _REPORT_EVERY or state.ended):
             reported = now
-            on_progress(ProgressReport(run.steps_done, run.steps, run.epoch + 1, run.epochs, loss))
-        stop = should_stop is not None and not run.ended and should_stop()
+            on_progress(ProgressReport(state.steps_done, state.steps, state.epoch + 1, state.epochs, loss))
+        stop = should_stop is not None and not state.ended and should_stop()
         if stop or now - saved >= checkpoint_every:
-            _finite(run)
-            run.save(folder)
+            _last_finite_loss(state)
+            state.save(folder)
             saved = time.monotonic()
         if stop:
-            raise Interrupted(run.steps_done)
+            raise Interrupted(state.steps_done)
 
 
-def _finite(run: TrainingState) -> float:
+def _last_finite_loss(state: TrainingState) -> float:
     """Return the last loss. Raises Diverged for the first that is not finite since the epoch began."""
-    losses = run.losses[: (run.step - 1) % run.plan.per_epoch + 1]
+    losses = state.losses[: (state.step - 1) % state.plan.per_epoch + 1]
     last = float(losses[-1])
     if not math.isfinite(last) or not bool(losses.isfinite().all()):
         first = int((~losses.isfinite()).nonzero()[0])
-        raise Diverged(run.steps_done - len(losses) + first + 1, float(losses[first]))
+        raise Diverged(state.steps_done - len(losses) + first + 1, float(losses[first]))
     return last
 
 
-def _fitted(run: TrainingState, **results: Any) -> TrainingResult:
+def _training_result(state: TrainingState, **results: Any) -> TrainingResult:
     """Return the outcome of a training, with what was found in the end."""
-    account = {**run.labels.account(), **run.mitigation.account(run.found, run.objective)}
+    mitigation_record = {**state.labels.account(), **state.mitigation.account(state.selected_rows, state.objective)}
     return TrainingResult(
-        network=run.network,
-        curve=tuple(run.curve),
-        steps=run.steps_done,
-        mitigation={"name": run.recipe.mitigation.name, **account},
+        network=state.network,
+        curve=tuple(state.curve),
+        steps=state.steps_done,
+        mitigation={"name": state.recipe.mitigation.name, **mitigation_record},
         **results,
     )

@@ -1,4 +1,4 @@
-"""A training under way: its rows and steps, its parts, the end of an epoch, and its state on disk."""
+"""State of a training: `begin_training` creates it, `train_step` and `end_epoch` advance it, checkpoints keep it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from assay.shifts.environment import Environment
 from assay.spec.recipe import WORST_GROUP, RecipeSpec
 from assay.training.augmentation import Augmenter, build_augmenter, stack_views
 from assay.training.collapse import MOST, CollapsedFeatures, Figures, collapse_of, figures
-from assay.training.feed import Feed, batch_order, make_feed, read_all, worst_group
+from assay.training.feed import Feed, batch_order, make_feed, read_all, worst_group_score
 from assay.training.graph import BLOCK, DeviceBuffers, capture
 from assay.training.learner import Learner, make_learner, with_fitted_head
 from assay.training.mitigations import Labels, Mitigation, MitigationContext, build_mitigation, labels_for, phases_of
@@ -63,12 +63,12 @@ class StepPlan:
         return Progress(step=step, steps=self.steps, epoch=step // self.per_epoch, epochs=self.epochs)
 
 
-_COMPARED = 16
+_IDENTITY_IMAGES = 16
 """Images whose pixels are part of the identity of a training."""
 _EAGER_STEPS = 5  # on a GPU, before a step is captured
 
 
-def identity(
+def training_identity(
     recipe: RecipeSpec,
     training: Environment,
     validation: Environment,
@@ -85,7 +85,7 @@ def identity(
         table = environment.table
         for values in (table.row, table.target, *table.columns.values()):
             rows.update(np.ascontiguousarray(values).tobytes())
-        some = np.unique(np.linspace(0, len(table) - 1, _COMPARED).astype(np.int64)) if len(table) else table.row
+        some = np.unique(np.linspace(0, len(table) - 1, _IDENTITY_IMAGES).astype(np.int64)) if len(table) else table.row
         for pixels in (environment.images, environment.masks):
             if pixels is not None:
                 rows.update(np.rint(255 * pixels.read(some).numpy().astype(np.float64)).tobytes())
@@ -98,19 +98,19 @@ def check_rows(training: Environment, validation: Environment, classes: int, den
     """Raises SpecError for a set without rows and for targets that are no class; or, where there are logits for each
     pixel (`dense`), for one without masks and for masks of another number of kinds.
     """
-    for environment, what in ((training, "training"), (validation, "validation")):
-        target, which = environment.table.target, f"the {what} environment '{environment.name}'"
+    for environment, role in ((training, "training"), (validation, "validation")):
+        target, subject = environment.table.target, f"the {role} environment '{environment.name}'"
         if len(target) == 0:
-            raise SpecError(f"{which} has no rows")
+            raise SpecError(f"{subject} has no rows")
         if not dense and (target.min() < 0 or target.max() >= classes):
             raise SpecError(
-                f"{which} holds target {int(target.max())} and there are {classes} classes; targets are indices from 0 "
-                f"to {classes - 1}"
+                f"{subject} holds target {int(target.max())} and there are {classes} classes; targets are indices from "
+                f"0 to {classes - 1}"
             )
         if dense and environment.masks is None:
             raise SpecError(
-                f"task segmentation needs masks, and {which} has none: name the column of masks in data.mask, or use a "
-                "phantom that draws a lesion"
+                f"task segmentation needs masks, and {subject} has none: name the column of masks in data.mask, or "
+                "use a phantom that draws a lesion"
             )
         if dense and environment.masks is not None and 1 + len(environment.masks.kinds) != classes:
             kinds = ", ".join(environment.masks.kinds)
@@ -130,7 +130,7 @@ class TrainingState:
     Attributes:
         plans: One for each phase; each begins with the result of `new_learner`, and the last is the recipe's own.
         losses: The losses of this epoch.
-        found: The rows that the phase before selected for this one.
+        selected_rows: The rows that the phase before selected for this one.
         step: The number of steps done in this phase.
         curve: One row for each epoch of all phases.
         best: Epoch (from 1), score and weights of the best epoch so far of this phase, when weights are selected; None
@@ -149,20 +149,20 @@ class TrainingState:
     schedule: Schedule
     augmenter: Augmenter
     mitigation: Mitigation
-    setting: MitigationContext
+    mitigation_context: MitigationContext
     labels: Labels
     training: Feed
     validation: Feed
     losses: Tensor
     phase: int = 0
-    found: tuple[int, ...] = ()
+    selected_rows: tuple[int, ...] = ()
     step: int = 0
     curve: list[dict[str, float | int]] = field(default_factory=list[dict[str, float | int]])
     best: dict[str, Any] | None = None
-    _eager: int = 0
-    _tables: DeviceBuffers | None = None
+    _eager_steps: int = 0
+    _buffers: DeviceBuffers | None = None
     _static_batch: Batch | None = None
-    _filled: int = 0
+    _filled_until: int = 0
     _replay: Callable[[], None] | None = None
     _order: tuple[int, np.ndarray] = (-1, np.empty(0, dtype=np.int64))
 
@@ -174,8 +174,8 @@ class TrainingState:
     @property
     def epoch(self) -> int:
         """The epoch of the last step done, from 0, of all phases."""
-        before = sum(plan.epochs for plan in self.plans[: self.phase])
-        return before + max(0, self.step - 1) // self.plan.per_epoch
+        epochs_before = sum(plan.epochs for plan in self.plans[: self.phase])
+        return epochs_before + max(0, self.step - 1) // self.plan.per_epoch
 
     @property
     def steps_done(self) -> int:
@@ -198,9 +198,9 @@ class TrainingState:
             return True
         if self.recipe.patience is None or self.phase + 1 < len(self.plans):
             return False
-        before = sum(plan.epochs for plan in self.plans[: self.phase])
-        best = before if self.best is None else cast(int, self.best["epoch"])
-        return before + self.step // self.plan.per_epoch - best >= self.recipe.patience
+        epochs_before = sum(plan.epochs for plan in self.plans[: self.phase])
+        best = epochs_before if self.best is None else cast(int, self.best["epoch"])
+        return epochs_before + self.step // self.plan.per_epoch - best >= self.recipe.patience
 
     @property
     def ended(self) -> bool:
@@ -216,21 +216,21 @@ class TrainingState:
         """One step down the gradient."""
         progress = self.plan.progress(self.step)
         reseed(self.seed, "step", self.step)
-        if self._captured() and self._tables is not None and self._replay is not None:
+        if self._capture_if_ready() and self._buffers is not None and self._replay is not None:
             if self._static_batch is not None:
                 self._static_batch.take_over(self.views(self._next_batch(), "augmentation", self.step))
-            self._fill(self._tables)
+            self._fill(self._buffers)
             self._replay()
             self._set_rates(self._rates(self.step))  # numbers, for the curve and checkpoints
         else:
             batch = self.views(self._next_batch(), "augmentation", self.step)
             self._set_rates(self._rates(self.step))
-            self.losses[self.step % self.plan.per_epoch] = self._descend(batch, progress)
-            self._eager += 1
+            self.losses[self.step % self.plan.per_epoch] = self._optimizer_step(batch, progress)
+            self._eager_steps += 1
         self.objective.after_step(self.network, progress)
         self.step += 1
 
-    def _descend(self, batch: Batch, progress: Progress) -> Tensor:
+    def _optimizer_step(self, batch: Batch, progress: Progress) -> Tensor:
         """One step of the optimizer; returns the loss before it."""
         loss = self.objective.training_loss(self.outputs(batch), batch, progress)
         go_back(loss)
@@ -246,18 +246,18 @@ class TrainingState:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def _captured(self) -> bool:
+    def _capture_if_ready(self) -> bool:
         """Return whether the next step is a replay. On a GPU a steady step is captured after a few eager ones, which
         fill the optimizer's state.
         """
-        if self._eager == _EAGER_STEPS and self._replay is None and self._can_be_captured():
-            self._eager += 1
+        if self._eager_steps == _EAGER_STEPS and self._replay is None and self._can_be_captured():
+            self._eager_steps += 1
             if not self._draws_on_device():
                 self._static_batch = self.views(self._next_batch(), "augmentation", self.step)
-            self._tables, self._filled = DeviceBuffers(self._host_values(self.step), self.device), self.step
+            self._buffers, self._filled_until = DeviceBuffers(self._host_values(self.step), self.device), self.step
             for group in self.optimizer.param_groups:
                 group["capturable"] = True  # else the optimizer refuses
-            self._replay = capture(self._step_from_tables)
+            self._replay = capture(self._step_from_buffers)
             self.optimizer.zero_grad(set_to_none=True)
             for group in self.optimizer.param_groups:
                 group["capturable"] = False
@@ -286,20 +286,20 @@ class TrainingState:
         if self._static_batch is not None:
             return host_values
         augmented = self.augmenter.draw(self.plan.batch, self.seed, "augmentation", step, 0)
-        named = {f"{at} {name}": values for at, draws in enumerate(augmented) for name, values in draws.items()}
-        return {**host_values, "rows": self._rows(step), **named}
+        draws_by_name = {f"{at} {name}": values for at, draws in enumerate(augmented) for name, values in draws.items()}
+        return {**host_values, "rows": self._rows(step), **draws_by_name}
 
-    def _fill(self, tables: DeviceBuffers) -> None:
+    def _fill(self, buffers: DeviceBuffers) -> None:
         """Put the next steps of this epoch on the card when those there are done."""
-        if self.step == self._filled:
+        if self.step == self._filled_until:
             end = (self.step // self.plan.per_epoch + 1) * self.plan.per_epoch
-            self._filled = min(self.step + BLOCK, end)
-            tables.fill([self._host_values(step) for step in range(self.step, self._filled)])
+            self._filled_until = min(self.step + BLOCK, end)
+            buffers.fill([self._host_values(step) for step in range(self.step, self._filled_until)])
 
-    def _step_from_tables(self) -> None:
+    def _step_from_buffers(self) -> None:
         """Take a step with what the tables hold. This is what a replay repeats."""
-        assert self._tables is not None
-        values = self._tables.take()
+        assert self._buffers is not None
+        values = self._buffers.take()
         self._set_rates(values["rates"].unbind())
         batch = self._static_batch
         if batch is None:
@@ -308,7 +308,7 @@ class TrainingState:
                 at, name = key.split(maxsplit=1)
                 draws[int(at)][name] = values[key]
             batch = self.augmenter.apply(self.training.batch(values["rows"]), draws)
-        self.losses.index_copy_(0, values["slot"], self._descend(batch, self.plan.progress(self.step))[None])
+        self.losses.index_copy_(0, values["slot"], self._optimizer_step(batch, self.plan.progress(self.step))[None])
 
     def outputs(self, batch: Batch) -> Outputs:
         """Return the network's answer in float32, whatever it computed in."""
@@ -320,7 +320,7 @@ class TrainingState:
         auxiliary = tuple(logits.float() for logits in outputs.auxiliary)
         return replace(outputs, features=outputs.features.float(), logits=outputs.logits.float(), auxiliary=auxiliary)
 
-    def close_epoch(self) -> None:
+    def end_epoch(self) -> None:
         """A row of the curve, and the weights when they are the best so far."""
         validation_loss = self._validation_loss()
         rate = cast(float, self.optimizer.param_groups[0]["lr"])
@@ -363,10 +363,10 @@ class TrainingState:
             optimizer=learner.optimizer,
             losses=torch.zeros_like(self.losses),
             phase=self.phase + 1,
-            found=self.mitigation.find(outputs.logits, self.training.target.cpu()),
+            selected_rows=self.mitigation.find(outputs.logits, self.training.target.cpu()),
             step=0,
             best=None,
-            _eager=0,
+            _eager_steps=0,
             _replay=None,
             _static_batch=None,
             _order=(-1, np.empty(0, dtype=np.int64)),
@@ -377,7 +377,7 @@ class TrainingState:
         state = {
             **{name: getattr(self, name) for name in ("identity", "phase", "step", "losses", "curve", "best")},
             **{name: getattr(self, name).state_dict() for name in ("network", "objective", "optimizer")},
-            "found": list(self.found),
+            "found": list(self.selected_rows),
         }
         save_checkpoint(folder, state)
 
@@ -387,10 +387,10 @@ class TrainingState:
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.losses.copy_(state["losses"])
-        self.phase, self.found = state["phase"], tuple(state["found"])
+        self.phase, self.selected_rows = state["phase"], tuple(state["found"])
         self.step, self.curve, self.best = state["step"], state["curve"], state["best"]
 
-    def batches_beside(self, feed: Feed, purpose: str, most: int | None = None, size: int = 0) -> list[np.ndarray]:
+    def fixed_batches(self, feed: Feed, purpose: str, most: int | None = None, size: int = 0) -> list[np.ndarray]:
         """Positions of a set in a fixed mixed order, in batches of the recipe's size (a last short one is kept)."""
         order = batch_order(self.seed, -1 if purpose == "validation" else -2, len(feed))
         size = size or self.recipe.batch_size
@@ -402,7 +402,7 @@ class TrainingState:
     def _rows(self, step: int) -> np.ndarray:
         epoch, place = divmod(step, self.plan.per_epoch)
         if self._order[0] != epoch:
-            self._order = (epoch, self.mitigation.order(self.setting, self.found, epoch))
+            self._order = (epoch, self.mitigation.order(self.mitigation_context, self.selected_rows, epoch))
         return self._order[1][place * self.plan.batch : (place + 1) * self.plan.batch]
 
     def views(self, batch: Batch, purpose: str, step: int) -> Batch:
@@ -417,7 +417,7 @@ class TrainingState:
             self.network.eval()
             outputs = read_all(self.network, self.validation, self.recipe.batch_size)
             to_training(self.network)
-            return worst_group(outputs.logits, self.validation.target.cpu(), self.labels.selected)
+            return worst_group_score(outputs.logits, self.validation.target.cpu(), self.labels.selected)
         return (-validation_loss,) if self.recipe.selection == "best-validation-loss" else None
 
     @torch.no_grad()
@@ -426,9 +426,11 @@ class TrainingState:
         self.network.eval()
         self.objective.eval()
         total, progress = torch.zeros((), dtype=torch.float64, device=self.device), self.plan.progress(self.step - 1)
-        fewer = 4 if self.device.type == "cuda" and self.objective.steady else 1  # the mean is that of the images
-        size = fewer * self.recipe.batch_size
-        for number, index in enumerate(self.batches_beside(self.validation, "validation", size=size)):
+        batch_factor = (
+            4 if self.device.type == "cuda" and self.objective.steady else 1
+        )  # the mean is that of the images
+        size = batch_factor * self.recipe.batch_size
+        for number, index in enumerate(self.fixed_batches(self.validation, "validation", size=size)):
             batch = self.validation.batch(index)
             if self.objective.views > 1:
                 batch = self.views(batch, "validation-augmentation", number)
@@ -438,7 +440,7 @@ class TrainingState:
         return float(total) / len(self.validation)
 
 
-def begin(
+def begin_training(
     recipe: RecipeSpec,
     training: Environment,
     validation: Environment,
@@ -454,21 +456,23 @@ def begin(
     plans = tuple(
         StepPlan(len(training), min(recipe.batch_size, len(training)), epochs) for epochs in phases_of(recipe)
     )
-    setting = MitigationContext(seed, len(training), plans[-1].rows_per_epoch, classes, labels.grouping, labels.trained)
+    mitigation_context = MitigationContext(
+        seed, len(training), plans[-1].rows_per_epoch, classes, labels.grouping, labels.trained
+    )
 
     def new_learner() -> Learner:
-        learner = make_learner(recipe, mitigation, setting, training, device)
+        learner = make_learner(recipe, mitigation, mitigation_context, training, device)
         tuning = build_finetuning(recipe)
         first = tuning.fits_head and tuning.steps
         return with_fitted_head(learner, training, recipe.batch_size, seed, device) if first else learner
 
     learner = new_learner()
     masks = learner.objective.needs_masks
-    run = TrainingState(
+    state = TrainingState(
         recipe=recipe,
         plans=plans,
         seed=seed,
-        identity=identity(recipe, training, validation, classes, seed, (labels.trained, labels.selected)),
+        identity=training_identity(recipe, training, validation, classes, seed, (labels.trained, labels.selected)),
         device=device,
         network=learner.network,
         objective=learner.objective,
@@ -477,13 +481,13 @@ def begin(
         schedule=cast(Schedule, registry.build("schedule", recipe.schedule.name, recipe.schedule.params)),
         augmenter=build_augmenter(recipe.augmentation, mitigation.augmentations()),
         mitigation=mitigation,
-        setting=setting,
+        mitigation_context=mitigation_context,
         labels=labels,
         training=make_feed(training, device, masks, labels.batch_groups),
         validation=make_feed(validation, device, masks),
         losses=torch.zeros(plans[-1].per_epoch, device=device),
     )
-    checkpoint = load_checkpoint(folder, run.identity)
+    checkpoint = load_checkpoint(folder, state.identity)
     if checkpoint is not None:
-        run.restore(checkpoint)
-    return run
+        state.restore(checkpoint)
+    return state

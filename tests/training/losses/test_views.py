@@ -19,7 +19,7 @@ from assay.testing.data import squares
 from assay.testing.losses import batch_of, random_outputs
 from assay.testing.models import same_state
 from assay.training.losses import self_supervised
-from assay.training.state import begin
+from assay.training.state import begin_training
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 SMALL: dict[str, dict[str, Any]] = {
@@ -40,7 +40,7 @@ def pair(seed: int, n: int = 7, d: int = 4) -> tuple[Tensor, Tensor]:
 def begun(name: str, folder, **more):
     """A training at its first step."""
     chosen = recipe(name).model_copy(update={"loss": part("loss", name, **{**SMALL[name], **more})})
-    return begin(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), folder)
+    return begin_training(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), folder)
 
 
 @given(seed=st.integers(0, 10_000))
@@ -190,7 +190,7 @@ def test_a_queue_takes_the_keys_of_training_steps_in_the_place_of_the_oldest(tmp
     run.train_step()
     assert int(run.objective.place) == (16 + 16) % 20
     kept = run.objective.keys.clone()
-    run.close_epoch()
+    run.end_epoch()
     assert torch.equal(run.objective.keys, kept)
 
 

@@ -18,7 +18,7 @@ from assay.spec.recipe import training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.losses.classification import ImageObjective
 from assay.training.mitigations import build_mitigation
-from assay.training.state import TrainingState, begin
+from assay.training.state import TrainingState, begin_training
 
 TRAINING, VALIDATION = tagged(70, seed=1, tied=0.5), tagged(40, seed=2, tied=0.5)
 OWN = "tests.training.mitigations.own"
@@ -157,7 +157,7 @@ def test_selection_needs_validation_rows_of_every_group(tmp_path):
 def test_validation_losses_are_the_recipes_own_whatever_the_mitigation(name, tmp_path):
     """Before the first step, every mitigation's network is the plain one, and so is its validation loss."""
     runs = [
-        begin(
+        begin_training(
             mitigated(chosen),
             TRAINING,
             VALIDATION,

@@ -14,8 +14,8 @@ from torch import nn
 from assay.plugin import ArrayCache, Code, Diverged, Reason, TrainingResult
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.training.loop import _extreme, finish
-from assay.training.state import begin
+from assay.training.loop import _degenerate_maps, finish
+from assay.training.state import begin_training
 
 STUDY: dict[str, Any] = {
     "name": "finished",
@@ -33,7 +33,7 @@ def verdict_with(tmp_path: Path) -> Any:
         population = open_population(study.data, ArrayCache(tmp_path / "cache"))
         (point,) = study.points
         environments = population.training(point.train, 0)
-        run = begin(point.recipe, *environments, 2, 0, torch.device("cpu"), tmp_path / "trial")
+        run = begin_training(point.recipe, *environments, 2, 0, torch.device("cpu"), tmp_path / "trial")
         head = cast(nn.Conv2d, run.network.head)
         assert head.bias is not None
         with torch.no_grad():
@@ -79,9 +79,9 @@ def test_segmentations_are_compared_at_matched_fit() -> None:
 
 def test_one_that_calls_some_pixels_is_not() -> None:
     pixels = np.full(2, 100)
-    assert not _extreme(np.array([0, 1]), pixels)
-    assert not _extreme(np.array([90, 100]), pixels)
-    assert _extreme(np.array([91, 100]), pixels) == Reason.of(Code.PREDICTS_EVERYTHING, images=2)
+    assert not _degenerate_maps(np.array([0, 1]), pixels)
+    assert not _degenerate_maps(np.array([90, 100]), pixels)
+    assert _degenerate_maps(np.array([91, 100]), pixels) == Reason.of(Code.PREDICTS_EVERYTHING, images=2)
 
 
 def test_one_that_says_the_same_everywhere_has_collapsed(verdict_with: Any) -> None:
