@@ -344,8 +344,8 @@ def mean_change(
         >>> found = mean_change(np.array([0.1, 0.3, 0.2, 0.0]), np.array([0, 0, 1, 2]))
         >>> round(found.value, 4), round(found.error, 4)  # sqrt(2 * 0.1^2 + 4 / 3 * (0.05^2 + 0.15^2)) / 4
         (0.15, 0.0577)
-        >>> round(found.low, 4), round(found.high, 4)  # 0.15 - 3.53 * 0.0616, by t(5 / 3); 1 - 0.05^(1/3)
-        (-0.0173, 0.6316)
+        >>> round(found.low, 4), round(found.high, 4)  # 0.15 - 3.36 * 0.0577, by t(5 / 3); 1 - 0.05^(1/3)
+        (-0.044, 0.6316)
         >>> still = mean_change(np.zeros(59), np.arange(59))  # what no patient shows is not excluded
         >>> still.low, round(still.high, 4)  # 1 - 0.05^(1/59)
         (0.0, 0.0495)

@@ -58,8 +58,9 @@ def widening(images: Shaped[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
 def effective_number(images: Shaped[np.ndarray, " p"]) -> float:
     """Return the effective number of patients with so many images, see `panel.effective_patients`; 0 without images.
 
-    >>> effective_number(np.array([3, 1]))  # 16 / 10
-    1.6
+    Examples:
+        >>> effective_number(np.array([3, 1]))  # 16 / 10
+        1.6
     """
     numbers = np.asarray(images, dtype=np.float64)
     return float(numbers.sum() ** 2 / (numbers**2).sum()) if numbers.any() else 0.0
