@@ -22,9 +22,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 104,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20470,
-    "lines that an import of compare loads": 15040,
-    "lines that an import of page loads": 8100,
+    "lines that an import of look loads": 20490,
+    "lines that an import of compare loads": 15050,
+    "lines that an import of page loads": 8120,
 }
 
 
@@ -52,7 +52,7 @@ def test_public_names_are_imported_by_their_door(house: Any) -> None:
     assert not house.internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 26_110, "compare": 22_540, "report": 25_030}
+LOADED = {"look": 26_130, "compare": 22_550, "report": 25_045}
 """Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 

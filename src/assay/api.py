@@ -208,7 +208,7 @@ def validate(
     calls: str = "",
     threshold_from: str | Path | Sequence[str | Path] = (),
     recalibrate_from: str | Path | Sequence[str | Path] = (),
-    prevalence: Sequence[float] = (),
+    prevalence: float | str | Sequence[float] = (),
     true_prevalence: float | None = None,
     margin: float | None = None,
     plan: float | None = None,
@@ -235,7 +235,7 @@ def validate(
         calls: The column of calls, 0 or 1, of data without scores.
         threshold_from: A CSV of other cases, on which a threshold is set; for two models, one for each.
         recalibrate_from: A CSV of other cases, on which probabilities are recalibrated; for two models, one for each.
-        prevalence: Prevalences for PPV and NPV.
+        prevalence: Prevalences for PPV and NPV, as text such as `0.02,0.1` too.
         true_prevalence: Prevalence where the model is used; calibration and net benefit are weighted to it.
         margin: Largest difference of two models that does not matter.
         plan: Half-width, or of two models difference, for which the patients that are needed are computed.
@@ -282,7 +282,7 @@ def validate(
         calls=calls,
         threshold_from=_as_paths(threshold_from),
         recalibrate_from=_as_paths(recalibrate_from),
-        prevalence=tuple(prevalence),
+        prevalence=cast("tuple[float, ...]", prevalence),
         true_prevalence=true_prevalence,
         margin=margin,
         plan=plan,

@@ -202,7 +202,9 @@ def test_an_audit_of_predictions_of_few_patients_says_so_and_which_brackets_are_
     write_rows(Path("predictions.csv"), rows)
     command = ["audit", "predictions.csv", "--target", "finding", "--columns", "site", "--out", "out"]
     assert run([*command, "--patient", "who"]) == 0
-    assert "caution: few patients: intervals over so few patients are too narrow: 10" in capsys.readouterr().out
+    assert "caution: few patients: intervals can be too narrow; effective patients of a class: 10" in (
+        capsys.readouterr().out
+    )
     assert run(command) == 0
     out = capsys.readouterr().out
     assert "few patients" not in out
@@ -211,6 +213,34 @@ def test_an_audit_of_predictions_of_few_patients_says_so_and_which_brackets_are_
     facts = {row["key"]: row["value"] for row in RunFolder(Path("out")).table("provenance")}
     assert "1 score of exactly 0 set to 0.15 for log-odds" in facts["scores"]
     assert run([*command, "--threshold", "sensitivity=1e-12"]) == 0
+
+
+def test_an_audit_of_many_patients_of_whom_one_has_half_of_the_images_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of 30 patients one has 90 of 177 images of each class: 177^2 / (90^2 + 29 * 3^2) = 3.7 effective ones."""
+    draws, rows = np.random.default_rng(0), Rows()
+    for at in range(354):
+        score, patient = 1 / (1 + np.exp(-draws.normal(at % 2))), max(0, (at - 174) // 6)
+        rows.append({"finding": str(at % 2), "score": str(score), "who": f"p{patient}"})
+    write_rows(Path("predictions.csv"), rows)
+    assert run(["audit", "predictions.csv", "--target", "finding", "--patient", "who", "--out", "out"]) == 0
+    assert "few patients: intervals can be too narrow; effective patients of a class: 3.747" in capsys.readouterr().out
+    assert "effective patients of a class: 3.747" in Path("out/report.html").read_text()
+    (check,) = [row for row in RunFolder(Path("out")).table("checks") if row["check"] == "few-patients"]
+    assert check["value"] == pytest.approx(177**2 / (90**2 + 29 * 3**2))
+
+
+def test_calibration_in_the_large_of_scores_of_exactly_0_and_1_is_that_of_the_file() -> None:
+    """Votes of five readers: the mean probability less the share of positives, and not that of moved log-odds."""
+    draws = np.random.default_rng(0)
+    target = np.arange(400) % 2
+    votes = draws.binomial(5, np.where(target == 1, 0.9, 0.1)) / 5
+    rows = Rows([{"finding": str(y), "score": str(p)} for y, p in zip(target, votes, strict=True)])
+    write_rows(Path("predictions.csv"), rows)
+    assert run(["audit", "predictions.csv", "--target", "finding", "--out", "out"]) == 0
+    found = {row["measure"]: row["value"] for row in RunFolder(Path("out")).table("groups") if row["level"] == "all"}
+    assert found["calibration-in-the-large"] == pytest.approx(votes.mean() - 0.5, abs=1e-12)
 
 
 def test_reference_networks_are_trained_on_no_image_out_of_the_folder(

@@ -28,7 +28,7 @@ def test_calibration_is_that_of_a_logistic_regression_with_robust_errors() -> No
     peer = sm.Logit(target, sm.add_constant(score)).fit(disp=0, cov_type="HC0")
     assert found[0] == pytest.approx(peer.params[1], abs=1e-8)
     assert np.sqrt((found[1] ** 2).sum()) == pytest.approx(peer.bse[1], rel=1e-6)
-    value, rows = calibration_in_the_large(score, target)
+    value, rows = calibration_in_the_large(expit(score), target)
     assert value == pytest.approx(expit(score).mean() - target.mean())
     assert np.sqrt((rows**2).sum()) == pytest.approx(np.std(expit(score) - target) / 20)
     assert calibration_slope(np.array([-2.0, -1, 1, 2]), np.array([0, 0, 1, 1])) is None, "separated"

@@ -301,3 +301,17 @@ def test_lists_and_series_are_taken_as_arrays_and_other_codes_of_classes_are_ref
 
 def test_a_value_that_is_not_known_has_no_interval() -> None:
     assert all(math.isnan(end) for end in interval(math.nan, 0.1, 5.0))
+
+
+def test_with_few_effective_patients_these_number_the_degrees_of_freedom() -> None:
+    """Of 30 patients one has half of the images: 3.9 effective ones, 2.9 degrees of freedom."""
+    draws, patient = np.random.default_rng(0), np.repeat(np.arange(30), [174, *[6] * 29])
+    target = np.arange(len(patient)) % 2
+    common = draws.normal(size=30)[patient] + draws.normal(size=len(patient)) + 1.5 * target
+    scores = common + 1e-6 * draws.normal(size=(5, len(patient)))
+    found = estimate_panel(SeedPredictions(scores[..., None], target, patient), "accuracy")
+    right = np.mean((scores > 0) == (target == 1), axis=0)
+    share, residual = np.bincount(patient) / len(patient), right - right.mean()
+    parts = np.bincount(patient, residual) / len(patient) / np.sqrt(1 - share)
+    assert found.standard_error == pytest.approx(np.sqrt((parts**2).sum()), rel=1e-3)
+    assert found.df == pytest.approx(87**2 / (87**2 + 29 * 9) * 4 - 1, rel=1e-3)

@@ -137,8 +137,9 @@ def test_variances_of_means_are_the_textbook_ones(seed: int) -> None:
 def test_contributions_sum_to_zero_and_follow_their_patients(seed: int, name: str, folds: int) -> None:
     model = answers(seed, folds=folds)
     patient = np.random.default_rng(seed).permutation(80) // 2
+    alone = value_and_contributions(name, model, np.arange(80))[1]
+    assert alone.sum() == pytest.approx(0, abs=1e-12)
     result, moved = value_and_contributions(name, model, patient)
-    assert moved.sum() == pytest.approx(0, abs=1e-12)
     order = np.random.default_rng(seed + 1).permutation(80)
     again, permuted = value_and_contributions(name, without(model, order), patient[order])
     assert again.value == pytest.approx(result.value, abs=1e-12)
@@ -235,3 +236,18 @@ def test_patients_that_change_in_place_are_coded_again() -> None:
     _, found = value_and_contributions("accuracy", ModelPredictions(scores, target), patient)
     _, fresh = value_and_contributions("accuracy", ModelPredictions(scores, target), np.arange(6))
     assert found.tolist() == fresh.tolist()
+
+
+@pytest.mark.parametrize("name", ["accuracy", "sensitivity", "specificity", "auroc", "brier"])
+def test_contributions_of_uneven_patients_are_divided_by_the_root_of_what_others_have(name: str) -> None:
+    """The residual of a mean of patients with shares w is (1 - w) of what it is without them (CR2)."""
+    model, patient = answers(3), np.repeat(np.arange(10), [35, *[5] * 9])
+    counted = {"sensitivity": model.target == 1, "specificity": model.target == 0}.get(name, np.ones(80, dtype=bool))
+    rows = value_and_contributions(name, model, np.arange(80))[1]
+    sides = [model.target == code for code in (0, 1)] if name == "auroc" else [counted]
+    expected = np.zeros(10)
+    for side in sides:
+        alone = rows[side] / np.sqrt(side.sum() / (side.sum() - 1))
+        share = np.bincount(patient[side], minlength=10) / side.sum()
+        expected += np.bincount(patient[side], alone, minlength=10) / np.sqrt(1 - share)
+    np.testing.assert_allclose(value_and_contributions(name, model, patient)[1], expected, atol=1e-12)

@@ -24,7 +24,7 @@ from assay.study import registration
 from assay.study.registration import read_prespecified, register, registration_file, state
 
 FILE = "registration.json"
-RULES = 1
+RULES = 2
 
 PRIMARY = {**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}
 

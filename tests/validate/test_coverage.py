@@ -125,6 +125,22 @@ def test_calibration(patients: int, measure: str) -> None:
     assert coverage(patients, lambda cases: curves.calibration_measures(cases)[measure], truth) >= 0.88
 
 
+@pytest.mark.parametrize(("intercept", "slope", "least"), [(0.0, 1.0, 0.92), (-4.07, 1.5, 0.88), (-4.07, 2.5, 0.86)])
+def test_calibration_at_a_true_prevalence(intercept: float, slope: float, least: float) -> None:
+    """50 positives and 50 negatives, weighted to 0.05; log-odds are those of a score times a slope."""
+    large, true = np.random.default_rng(DRAWS), 0.05
+    p = expit(slope * (large.normal(size=(2, 400_000)) + np.array([[GAP], [0.0]])) + intercept)
+    brier = true * ((1 - p[0]) ** 2).mean() + (1 - true) * (p[1] ** 2).mean()
+    gap = true * (p[0] - 1).mean() + (1 - true) * p[1].mean()
+    target, held = np.repeat([1, 0], 50), {"brier": 0, "calibration-in-the-large": 0}
+    for seed in range(DRAWS):
+        odds = slope * (np.random.default_rng(seed).normal(size=100) + GAP * target) + intercept
+        found = curves.calibration_measures(curves.ScoredCases(target, odds, np.arange(100), intercept, true))
+        for name, truth in (("brier", brier), ("calibration-in-the-large", gap)):
+            held[name] += found[name].low <= truth <= found[name].high
+    assert {name: count / DRAWS >= least for name, count in held.items()} == dict.fromkeys(held, True)
+
+
 @pytest.mark.parametrize(("patients", "most"), [(30, 0.12), (100, 0.09), (300, 0.08)])
 @pytest.mark.parametrize("measure", ["auroc", "sensitivity", "specificity"])
 def test_models_alike_differ_rarely(patients: int, most: float, measure: str) -> None:

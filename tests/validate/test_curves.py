@@ -264,3 +264,19 @@ def test_outcome_and_equivalence_are_two_facts(gap: float, outcome: str) -> None
         assert (back.outcome, back.equivalence) == ("inferior", "not shown")
         within = paired.paired_difference("auroc", other, one, 0.5)
         assert (within.outcome, within.equivalence) == ("inferior", "equivalent")
+
+
+def test_an_auroc_of_1_has_the_exact_bound_of_the_smaller_class() -> None:
+    """Clopper and Pearson's lower bound of 20 of 20 patients; of one patient with half of them, of effective ones."""
+    target = np.repeat([1, 0], [20, 80])
+    perfect = curves.auroc_with_interval(curves.ScoredCases(target, 2.0 * target, np.arange(100), 1.0))
+    assert (perfect.value, perfect.low, perfect.high) == (1.0, pytest.approx(0.025 ** (1 / 20)), 1.0)
+    none = curves.auroc_with_interval(curves.ScoredCases(target, -2.0 * target, np.arange(100), 1.0))
+    assert (none.value, none.low, none.high) == (0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    uneven = np.append(np.repeat(np.arange(11), [10, *[1] * 10]), np.arange(20, 100))
+    found = curves.auroc_with_interval(curves.ScoredCases(target, 2.0 * target, uneven, 1.0))
+    assert found.low == pytest.approx(0.025 ** (1 / (20**2 / (10**2 + 10))))
+    single = curves.auroc_with_interval(
+        curves.ScoredCases(target, 2.0 * target, np.append([0] * 20, np.arange(80)), 1.0)
+    )
+    assert math.isnan(single.low), "of one patient there is no variance"

@@ -374,3 +374,15 @@ def test_a_question_of_a_patient_with_most_images_ends_as_a_question(tmp_path: P
     assert "or a word for missing?" in page
     assert "missing?." not in page
     assert f"120 cases of 59 patients were scored: {cases.target.sum()} cases are positive." in page
+
+
+def test_prevalences_are_a_list_a_number_or_text(tmp_path: Path) -> None:
+    rows = [
+        ran(tmp_path, file=frame(100), prevalence=given)["performance"].query("measure == 'ppv'")["at"].tolist()
+        for given in ((0.02, 0.1), "0.02,0.1", [0.02, 0.1])
+    ]
+    assert rows[0] == rows[1] == rows[2]
+    assert {"0.02", "0.1"} < {*rows[0]}
+    assert "0.1" in ran(tmp_path, file=frame(100), prevalence=0.1)["performance"]["at"].tolist()
+    with pytest.raises(SpecError, match="expected prevalences such as"):
+        ran(tmp_path, file=frame(100), prevalence="often")

@@ -49,6 +49,7 @@ from assay.spec.schema import Fit
 from assay.stats.bounds import ALPHA
 from assay.stats.format import join_words
 from assay.stats.metrics import auroc
+from assay.stats.panel import effective_patients_of_classes
 from assay.stats.scores import scale_of
 from assay.store.files import Row
 
@@ -74,7 +75,7 @@ def checks_of_images(
         checks: The checks of the images themselves.
         train: As `data` of a study, the images that the model was trained on; None where they are not known.
     """
-    patients = len(np.unique(all_images.table.patient))
+    patients = effective_patients_of_classes(audited.table.target, audited.table.patient)
     if prepared.request.data.patient and patients < FEW_PATIENTS:
         yield check("few-patients", "warn", FEW_PATIENTS_TEXT, patients)
     for reason in checks.reasons:

@@ -20,6 +20,7 @@ from assay.probes.reader import eval_mode
 from assay.shifts.environment import Environment
 from assay.stats.estimate import interval
 from assay.stats.influence import sum_by_patient
+from assay.stats.panel import df_over_patients
 from assay.store.files import Row
 
 MAX_EXPLAINED = 100
@@ -57,8 +58,8 @@ def _undefined_row(kind: str, reason: Reason, name: str = "") -> Row:
     return {"kind": kind, "name": name, "reason": str(reason), "images": 0, "patients": 0}
 
 
-def _inside_row(kind: str, name: str, value: float, error: float, chance: float, images: int, patients: int) -> Row:
-    low, high = interval(value, error, max(1, patients - 1), (0.0, 1.0))
+def _inside_row(kind: str, name: str, value: float, error: float, chance: float, patient: np.ndarray) -> Row:
+    low, high = interval(value, error, df_over_patients(patient), (0.0, 1.0))
     return {
         "kind": kind,
         "name": name,
@@ -66,8 +67,8 @@ def _inside_row(kind: str, name: str, value: float, error: float, chance: float,
         "low": low,
         "high": high,
         "chance": chance,
-        "images": images,
-        "patients": patients,
+        "images": len(patient),
+        "patients": len(np.unique(patient)),
         "reason": "",
     }
 
@@ -91,11 +92,10 @@ def _decodability_rows(network: nn.Module, clean: Environment, device: str, seed
     scores = score_spaces([FeatureSpace("trained", "features", features)], tasks, fold, table.patient, seed)
     for task in tasks:
         (score,) = scores[task.factor]
-        patients = len(np.unique(table.patient))
         if score.reason:
             yield _undefined_row("encoded", score.reason, task.factor)
         else:
-            yield _inside_row("encoded", task.factor, score.value, score.error, 0.5, len(clean), patients)
+            yield _inside_row("encoded", task.factor, score.value, score.error, 0.5, table.patient)
 
 
 def _layer_inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str) -> Float[np.ndarray, "n d"]:
@@ -146,7 +146,7 @@ def _gradient_rows(network: nn.Module, clean: Environment, device: str) -> Itera
         share = (gradient_size * region).sum(axis=(1, 2))[has_region] / gradient_size.sum(axis=(1, 2))[has_region]
         error = sum_by_patient((share - share.mean()) / len(share), patient).standard_error
         area = float(region[has_region].mean())
-        yield _inside_row(kind, "", float(share.mean()), error, area, len(share), len(np.unique(patient)))
+        yield _inside_row(kind, "", float(share.mean()), error, area, patient)
 
 
 def _background(gray: Float[np.ndarray, "b h w"]) -> Bool[np.ndarray, "b h w"]:

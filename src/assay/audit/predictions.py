@@ -39,6 +39,7 @@ from assay.look.cues import cues_of_table, shortcut_rows
 from assay.report.sentences.scores import called_alike, scale_words
 from assay.stats.bounds import BoundedEstimate
 from assay.stats.format import with_interval
+from assay.stats.panel import effective_patients_of_classes
 from assay.stats.scores import scale_of
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -138,7 +139,7 @@ def _read_predictions(path: Path, request: AuditRequest, guessed: str) -> Predic
         rows.require_score_of_one_class(100 if scale.kind == "percent" else 1)
     logits = np.stack([np.zeros(len(rows.score)), scale.log_odds(rows.score)], axis=1)
     threshold = threshold_of(request.threshold, logits, table)
-    scored = ScoredImages(table, logits, threshold, is_calibrated=scale.kind != "other")
+    scored = ScoredImages(table, logits, threshold, scale.kind != "other", scale.probabilities(rows.score))
     auroc = auroc_with_bounds(scored.scores[:, 0], table.target, table.patient)
     checks = _score_checks(scored, rows, request, auroc)
     is_named = rows.class_by_name() == 1
@@ -179,7 +180,7 @@ def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest,
             raise rows.reversed_ranking(auroc.value)
     pixel_check = check("pixels", "not-done", "predictions have no images, so no marks or distortions were tested")
     sentence = called_alike(scored.logits, table.target, table.classes, scored.threshold)
-    patients = len(np.unique(table.patient))
+    patients = effective_patients_of_classes(table.target, table.patient)
     is_few = bool(request.patient) and patients < FEW_PATIENTS
     few_patients_checks = [check("few-patients", "warn", FEW_PATIENTS_TEXT, patients)] if is_few else []
     return [

@@ -347,8 +347,8 @@ class AuditRequest(ModelRequest):
 
 
 FEW_PATIENTS = 20
-"""Patients below which intervals are too narrow."""
-FEW_PATIENTS_TEXT = "few patients: intervals over so few patients are too narrow"
+"""Effective patients of a class below which intervals can be too narrow."""
+FEW_PATIENTS_TEXT = "few patients: intervals can be too narrow; effective patients of a class"
 """Text of the check of an audit of fewer."""
 
 

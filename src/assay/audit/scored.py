@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
+from scipy.special import expit
 
 from assay.audit.swing import (
     MIN_GAIN,
@@ -131,12 +132,19 @@ class ScoredImages:
         logits: As the model gave them.
         threshold: On the probability of the second of two classes.
         is_calibrated: Whether they are probabilities on any scale; calibration has no meaning for other scores.
+        stated: Probabilities of a file of scores, exactly 0 and 1 among them; None of others.
     """
 
     table: FactorTable
     logits: Float[np.ndarray, "n k"]
     threshold: float
     is_calibrated: bool = True
+    stated: Float[np.ndarray, " n"] | None = None
+
+    @property
+    def probability(self) -> Float[np.ndarray, " n"]:
+        """Probability of the second of two classes."""
+        return np.asarray(expit(self.scores[:, 0])) if self.stated is None else self.stated
 
     @property
     def scores(self) -> Float[np.ndarray, "n m"]:
@@ -169,7 +177,8 @@ class ScoredImages:
 
     def take(self, rows: Int[np.ndarray, " m"]) -> ScoredImages:
         """Return the predictions for some of the images."""
-        return replace(self, table=self.table.take(rows), logits=self.logits[rows])
+        stated = None if self.stated is None else self.stated[rows]
+        return replace(self, table=self.table.take(rows), logits=self.logits[rows], stated=stated)
 
     def performance_gain(self, after: ScoredImages, alpha: float) -> BoundedEstimate:
         """Return the change of `performance` from these predictions to others for the same images."""
@@ -194,7 +203,7 @@ class ScoredImages:
 
     def reorder(self, order: Sequence[int]) -> ScoredImages:
         """Return the predictions with the outputs in another order."""
-        return replace(self, logits=self.logits[:, list(order)])
+        return replace(self, logits=self.logits[:, list(order)], stated=None)
 
     def effect(self, after: ScoredImages, dose: str) -> Effect:
         """Return the effect of a change of the images, from the predictions for the changed images."""

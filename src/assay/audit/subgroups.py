@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.special import stdtrit
 
 from assay.audit.scored import ScoredImages, ScoredMaps, column_decision, margin_verdict, not_tested_row, verdict_row
+from assay.audit.swing import auroc_contributions
 from assay.core.reasons import Code, Reason
 from assay.core.types import Factor, FactorTable
 from assay.look.added import compare_with_cue
@@ -20,10 +21,10 @@ from assay.look.cues import Cue
 from assay.stats.bounds import BoundedEstimate, bounded_share
 from assay.stats.estimate import shift_on_scale
 from assay.stats.groups import MAX_LEVELS, MIN_IMAGES_OF_CLASS, ColumnGroups, divide_into_groups
-from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope
+from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope, sum_by_patient
 from assay.stats.measures import value_and_contributions
 from assay.stats.metrics import predicted_classes, probabilities
-from assay.stats.panel import SeedPredictions
+from assay.stats.panel import SeedPredictions, df_over_patients
 from assay.stats.rows import CONFIDENCE
 from assay.store.files import Row
 
@@ -43,6 +44,7 @@ class _GroupMeasure:
         contributions: Of each patient of the data, 0 for those outside the group; their squares sum to the variance.
         images: Images of the group.
         patients: Patients of the group.
+        df: Degrees of freedom of the variance: those of the effective patients whose images count.
         exact_interval: Of a share, returns its exact interval from the level of each end. None of other measures, and
             where there are `MIN_PATIENTS` patients with correct and with wrong predictions.
     """
@@ -51,6 +53,7 @@ class _GroupMeasure:
     contributions: Float[np.ndarray, " p"]
     images: int
     patients: int
+    df: float
     exact_interval: Callable[[float], BoundedEstimate] | None = None
 
 
@@ -103,17 +106,40 @@ def _group_measures(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupM
             all_contributions = np.zeros(len(all_patients))
             all_contributions[np.searchsorted(all_patients, patients)] = contributions
             exact_interval = _exact_share_interval(name, predicted, table.patient[rows])
-            parts[name] = _GroupMeasure(metric.value, all_contributions, int(rows.sum()), len(patients), exact_interval)
+            df = _degrees_of_freedom(name, predicted, table.patient[rows])
+            parts[name] = _GroupMeasure(
+                metric.value, all_contributions, int(rows.sum()), len(patients), df, exact_interval
+            )
     if predicted.n_classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
-        mean = float(scored.dice[has_lesion].mean())
-        deviations = np.where(has_lesion, scored.dice - mean, 0) / int(has_lesion.sum())
-        sums = np.bincount(
-            np.searchsorted(all_patients, table.patient), weights=deviations, minlength=len(all_patients)
-        )
-        parts["dice"] = _GroupMeasure(mean, sums, int(has_lesion.sum()), len(np.unique(table.patient[has_lesion])))
+        dice = scored.dice[has_lesion]
+        deviations = (dice - dice.mean()) / len(dice)
+        parts["dice"] = _mean_measure(float(dice.mean()), deviations, table.patient[has_lesion], all_patients)
     return parts
+
+
+def _mean_measure(value: float, influence: np.ndarray, patient: np.ndarray, all_patients: np.ndarray) -> _GroupMeasure:
+    """Return a measure whose error is the sum of the influence of the images that count."""
+    parts, contributions = sum_by_patient(influence, patient), np.zeros(len(all_patients))
+    contributions[np.searchsorted(all_patients, parts.samples)] = parts.values
+    return _GroupMeasure(value, contributions, len(patient), len(parts.samples), df_over_patients(patient))
+
+
+def _degrees_of_freedom(name: str, predicted: ModelPredictions, patient: np.ndarray) -> float:
+    if name == "auroc":
+        return auroc_contributions(predicted.score, predicted.target, patient)[1]
+    is_counted = _counted_images(name, predicted)
+    return df_over_patients(patient if is_counted is None else patient[is_counted])
+
+
+def _counted_images(name: str, predicted: ModelPredictions) -> np.ndarray | None:
+    """Return which images a share of correct predictions is of; None of other measures."""
+    return {
+        "sensitivity": predicted.target == 1,
+        "specificity": predicted.target == 0,
+        "accuracy": np.ones(len(predicted.target), dtype=bool),
+    }.get(name)
 
 
 def _exact_share_interval(
@@ -123,11 +149,7 @@ def _exact_share_interval(
 
     It is a function of the level of each end. None of other measures, and where the variance can be used.
     """
-    is_counted = {
-        "sensitivity": predicted.target == 1,
-        "specificity": predicted.target == 0,
-        "accuracy": np.ones(len(predicted.target), dtype=bool),
-    }.get(name)
+    is_counted = _counted_images(name, predicted)
     if is_counted is None or len(np.unique(patient)) < 2:
         return None
     is_correct = (predicted_classes(probabilities(predicted.logits), predicted.threshold) == predicted.target)[
@@ -142,22 +164,12 @@ def _calibration_parts(scored: ScoredImages, rows: np.ndarray) -> dict[str, _Gro
     """Return calibration in the large, and the slope where there is one."""
     table = scored.table
     all_patients = np.unique(table.patient)
-    patients = np.unique(table.patient[rows])
-    scores_and_target = scored.scores[rows, 0], table.target[rows]
-    parts = {IN_THE_LARGE: calibration_in_the_large(*scores_and_target)}
-    if (slope := calibration_slope(*scores_and_target)) is not None:
+    parts = {IN_THE_LARGE: calibration_in_the_large(scored.probability[rows], table.target[rows])}
+    if (slope := calibration_slope(scored.scores[rows, 0], table.target[rows])) is not None:
         parts[SLOPE] = slope
-    patient_index, small_sample_factor = np.searchsorted(all_patients, table.patient[rows]), math.nan
-    if len(patients) > 1:
-        small_sample_factor = math.sqrt(len(patients) / (len(patients) - 1))
     return {
-        name: _GroupMeasure(
-            value,
-            small_sample_factor * np.bincount(patient_index, contributions, len(all_patients)),
-            int(rows.sum()),
-            len(patients),
-        )
-        for name, (value, contributions) in parts.items()
+        name: _mean_measure(value, influence, table.patient[rows], all_patients)
+        for name, (value, influence) in parts.items()
     }
 
 
@@ -169,7 +181,7 @@ def _interval(name: str, part: _GroupMeasure, n_intervals: int) -> Row:
     error = float(np.sqrt((part.contributions**2).sum()))
     if not 0 < error < math.inf:
         return {"value": part.value, "low": math.nan, "high": math.nan}
-    half_width = _quantile(part.patients - 1.0, n_intervals) * error
+    half_width = _quantile(part.df, n_intervals) * error
     if name in (IN_THE_LARGE, SLOPE):
         return {"value": part.value, "low": part.value - half_width, "high": part.value + half_width}
     return {
@@ -194,7 +206,7 @@ def _gap_interval(name: str, first: _GroupMeasure, second: _GroupMeasure, n_inte
     value = first.value - second.value
     if first.exact_interval is None and second.exact_interval is None:
         error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
-        half_width = _quantile(min(first.patients, second.patients) - 1.0, n_intervals) * error
+        half_width = _quantile(min(first.df, second.df), n_intervals) * error
         return (value - half_width, value + half_width) if 0 < error < math.inf else (math.nan, math.nan)
     a, b = (_interval(name, part, n_intervals) for part in (first, second))
     below = math.hypot(a["value"] - a["low"], b["high"] - b["value"])

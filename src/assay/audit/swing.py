@@ -13,7 +13,7 @@ from scipy.special import stdtr, stdtrit
 from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
 from assay.stats.influence import auroc_influence, correct_small_sample, sum_by_patient
 from assay.stats.metrics import placements
-from assay.stats.panel import effective_patients
+from assay.stats.panel import df_over_patients, effective_patients
 
 # The swing g of a mark compares the same images with (s1) and without it (s0):
 #
@@ -24,9 +24,10 @@ from assay.stats.panel import effective_patients
 #
 # Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
 # is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the
-# positives and the negatives; a difference of two AUROCs that need not be a swing is bounded likewise. At |g| = 0.5 the
-# variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of one that no
-# image shows: a share of images may react of which the sample has none (see `zero_event_upper_bound`).
+# effective patients of the positives and of the negatives; a difference of two AUROCs that need not be a swing is
+# bounded likewise. At |g| = 0.5 the variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an
+# effect is below that of one that no image shows: a share of images may react of which the sample has none (see
+# `zero_event_upper_bound`).
 
 MIN_GAIN = 0.05
 """AUROC, accuracy or Dice that other preprocessing must gain to stop an audit."""
@@ -341,10 +342,10 @@ def mean_change(
 
     Examples:
         >>> found = mean_change(np.array([0.1, 0.3, 0.2, 0.0]), np.array([0, 0, 1, 2]))
-        >>> round(found.value, 4), round(found.error, 4)  # sums by patient: 0.1, 0.05, -0.15; sqrt(0.035 * 3 / 2) / 4
-        (0.15, 0.0573)
-        >>> round(found.low, 4), round(found.high, 4)  # 0.15 - 2.92 * 0.0573, by t(2); 1 - 0.05^(1/3)
-        (-0.0173, 0.6316)
+        >>> round(found.value, 4), round(found.error, 4)  # sqrt(2 * 0.1^2 + 4 / 3 * (0.05^2 + 0.15^2)) / 4
+        (0.15, 0.0577)
+        >>> round(found.low, 4), round(found.high, 4)  # 0.15 - 3.36 * 0.0577, by t(5 / 3); 1 - 0.05^(1/3)
+        (-0.044, 0.6316)
         >>> still = mean_change(np.zeros(59), np.arange(59))  # what no patient shows is not excluded
         >>> still.low, round(still.high, 4)  # 1 - 0.05^(1/59)
         (0.0, 0.0495)
@@ -356,10 +357,9 @@ def mean_change(
     n_patients, error = len(parts.samples), parts.standard_error / len(values)
     if n_patients < 2:
         return BoundedEstimate(mean, math.inf, -math.inf, math.inf, 1.0)
-    half_width = _critical_value(n_patients - 1.0, alpha) * error
-    return BoundedEstimate(
-        mean, error, mean - half_width, max(mean + half_width, 1 - alpha ** (1 / n_patients)), n_patients - 1.0
-    )
+    df = df_over_patients(patient)
+    half_width = _critical_value(df, alpha) * error
+    return BoundedEstimate(mean, error, mean - half_width, max(mean + half_width, 1 - alpha ** (1 / n_patients)), df)
 
 
 def mean_with_bounds(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> BoundedEstimate:
@@ -424,6 +424,20 @@ def auroc_with_bounds(
         (1 + end) / 2 for end in _t_bounds(2 * value - 1, 2 * parts.error, parts.df, parts.effective_patients, ALPHA)
     )
     return BoundedEstimate(value, parts.error, low, high, parts.df)
+
+
+def auroc_contributions(
+    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " p"], float]:
+    """Return the contribution of each patient to the AUROC, in the order of `np.unique`, and degrees of freedom.
+
+    Examples:
+        >>> contributions, df = auroc_contributions(np.arange(4.0), np.array([0, 1, 0, 1]), np.arange(4))
+        >>> contributions.round(4).tolist(), df  # deviations 0.25 of placements over 2, times sqrt(2)
+        ([0.1768, -0.1768, -0.1768, 0.1768], 2.0)
+    """
+    parts = _Contributions.of(_aurocs(score[None], target)[1][0], target, patient)
+    return parts.sums, parts.df
 
 
 def auroc_gain(
@@ -644,13 +658,13 @@ class _Contributions:
     Attributes:
         sums: One per patient.
         strata: The same from each stratum alone.
-        counts: Patients of each stratum, which number the degrees of freedom.
-        effective_patients: Effective patients of the stratum that has fewest.
+        effective: Effective patients of each stratum, which number the degrees of freedom.
+        effective_patients: Those of the stratum that has fewest.
     """
 
     sums: Float[np.ndarray, " p"]
     strata: Float[np.ndarray, "s p"]
-    counts: Int[np.ndarray, " s"]
+    effective: Float[np.ndarray, " s"]
     effective_patients: float
 
     @classmethod
@@ -660,14 +674,13 @@ class _Contributions:
         codes, groups = np.unique(patient, return_inverse=True)
         sides = [stratum == code for code in np.unique(stratum)]
         strata = [np.bincount(groups[side], weights=contributions[side], minlength=len(codes)) for side in sides]
-        counts = [len(np.unique(groups[side])) for side in sides]
-        effective = min(effective_patients(patient[side]) for side in sides)
-        return cls(np.sum(strata, axis=0), np.stack(strata), np.array(counts), effective)
+        effective = np.array([effective_patients(patient[side]) for side in sides])
+        return cls(np.sum(strata, axis=0), np.stack(strata), effective, float(effective.min()))
 
     def difference_from(self, other: _Contributions, factor: float = 1.0) -> _Contributions:
         """Return the contributions to the difference of two estimates times a factor."""
         sums, strata = factor * (self.sums - other.sums), factor * (self.strata - other.strata)
-        return _Contributions(sums, strata, self.counts, self.effective_patients)
+        return replace(self, sums=sums, strata=strata)
 
     @property
     def error(self) -> float:
@@ -681,7 +694,7 @@ class _Contributions:
         parts = (self.strata**2).sum(axis=1)
         if not parts.any():
             return math.inf
-        spread = float((parts**2 / np.maximum(self.counts - 1, 1)).sum())
+        spread = float((parts**2 / np.maximum(self.effective - 1, 1)).sum())
         return max(1.0, float(parts.sum()) ** 2 / spread)
 
 

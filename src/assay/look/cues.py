@@ -17,6 +17,7 @@ from assay.core.types import Factor, FactorTable
 from assay.stats.estimate import interval
 from assay.stats.influence import auroc_influence, sum_by_patient
 from assay.stats.metrics import placements
+from assay.stats.panel import effective_patients
 from assay.store.data_tables import LARGE
 from assay.store.files import Row
 
@@ -128,12 +129,12 @@ def _auroc_with_interval(
     if fold is None:
         direction = "higher" if value >= 0.5 else "lower"
         value = max(value, 1 - value)
-    least = min(len(np.unique(patient[side])) for side in (positive, ~positive))
+    least = min(effective_patients(patient[side]) for side in (positive, ~positive))
     return _AurocOfScore(value, *auroc_interval(value, spread * error, least), direction)
 
 
-def auroc_interval(value: float, error: float, least: int) -> tuple[float, float]:
-    """Return the 95% interval of an AUROC over patients, of which the smaller side has `least`."""
+def auroc_interval(value: float, error: float, least: float) -> tuple[float, float]:
+    """Return the 95% interval of an AUROC over patients, of which the smaller side has `least` effective ones."""
     if value in (0.0, 1.0):  # no variance is seen: the exact bound of the smaller side (Clopper and Pearson)
         edge = 0.025 ** (1 / least)
         return (edge, 1.0) if value else (0.0, 1 - edge)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy.special import betaincinv
+from scipy.special import betaincinv, stdtrit
 
 from assay.stats.influence import sum_by_patient
+from assay.stats.panel import df_over_patients
 
 ALPHA = 0.05
 """Level of every one-sided bound."""
@@ -47,7 +48,13 @@ def bounded_share(
     """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
 
     Images of one patient count as fewer: as many as independent ones with the variance over patients, at most as many
-    as there are. Where all images agree it is the number of patients. `alpha` is the level of each bound.
+    as there are, times (t(n - 1) / t(effective patients - 1))^2, since this variance is uncertain with few patients.
+    Where all images agree it is the number of patients. `alpha` is the level of each bound.
+
+    References:
+        Clopper and Pearson, "The use of confidence or fiducial limits illustrated in the case of the binomial",
+        Biometrika 1934; Korn and Graubard, "Confidence intervals for proportions with small expected number of positive
+        counts estimated from survey data", Survey Methodology 1998.
 
     Examples:
         Nine of ten patients, with one image each:
@@ -67,7 +74,8 @@ def bounded_share(
     error, n_effective = 0.0, float(len(parts.samples))
     if value not in (0.0, 1.0) and n_effective > 1:
         error = parts.standard_error / n
-        n_effective = min(float(n), value * (1 - value) / error**2 + 1) if error else n_effective
+        n_effective = min(float(n), value * (1 - value) / error**2 + 1) if error > 1e-12 else n_effective
+        n_effective *= float(stdtrit(n - 1, alpha) / stdtrit(df_over_patients(patient), alpha)) ** 2
     hits = value * n_effective
     low = float(betaincinv(hits, n_effective - hits + 1, alpha)) if hits > 0 else 0.0
     return BoundedEstimate(value, error, low, share_upper_bound(hits, n_effective, alpha))

@@ -13,7 +13,7 @@ from scipy import special
 
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.stats.panel import MeasureBySeed, SeedPredictions, evaluate
-from assay.stats.rows import CONFIDENCE, MIN_SEEDS, Row, with_id
+from assay.stats.rows import CONFIDENCE, FEW_PATIENTS, MIN_SEEDS, Row, with_id
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
 #
@@ -31,6 +31,8 @@ from assay.stats.rows import CONFIDENCE, MIN_SEEDS, Row, with_id
 # Degrees of freedom weigh the seeds' share of the variance, w = A / variance:
 #
 #     1 / df = w / (S - 1) + (1 - w) / D        D = min(P - 1, 3 B^2 / sum_p mean_s(c)^4 - 1), at least 1
+#
+# With fewer than `FEW_PATIENTS` effective patients, D is at most their number less 1.
 #
 # Satterthwaite (1946) has the squares of the shares in place of the shares. With 3 seeds a share that is small by
 # chance then promises tens of degrees of freedom: a family of four true null hypotheses was rejected in a tenth of
@@ -389,12 +391,28 @@ def uncertainties(parts: Sequence[MeasureBySeed]) -> list[Uncertainty]:
         for batch in (positions[start : start + step] for start in range(0, len(positions), step)):
             values = np.stack([parts[i].values for i in batch])
             components = two_way(values, np.stack([parts[i].contributions for i in batch]))
-            by_position |= {i: _uncertainty_of(parts[i], _components_at(components, at)) for at, i in enumerate(batch)}
+            by_position |= {
+                i: _uncertainty_of(parts[i], _limit_df_of_patients(_components_at(components, at), parts[i]))
+                for at, i in enumerate(batch)
+            }
     return [by_position[i] for i in range(len(parts))]
 
 
 def _components_at(batch: VarianceComponents, at: int) -> VarianceComponents:
     return VarianceComponents(*(getattr(batch, attribute.name)[at] for attribute in fields(batch)))
+
+
+def _limit_df_of_patients(components: VarianceComponents, part: MeasureBySeed) -> VarianceComponents:
+    """Return components whose patients' part has no more degrees of freedom than effective patients less 1, if few.
+
+    Of 40 patients with 1 to 80 images, intervals over 10 seeds covered 0.89 to 0.93 without (docs/statistics.md).
+    """
+    if part.n_effective_patients >= FEW_PATIENTS:
+        return components
+    most = np.minimum(components.df_patients, max(part.n_effective_patients - 1, 1.0))
+    return _combine_components(
+        components.seeds, components.patients, components.residual, len(part.values) - 1, np.asarray(most)
+    )
 
 
 def _uncertainty_of(part: MeasureBySeed, components: VarianceComponents) -> Uncertainty:

@@ -32,18 +32,44 @@ from assay.stats.metrics import (
 #
 # A contribution is the derivative of the metric with respect to the image's weight (the infinitesimal jackknife,
 # Jaeckel 1972): the error of an estimate is nearly the sum of its contributions, and its variance over patients the sum
-# of the squares of the patients' contributions. Contributions of one metric on one model sum to zero.
+# of the squares of the patients' contributions. Before they are widened they sum to zero.
 #
-# Measures (`assay.stats.measures`) give them per image, already widened for small samples by sqrt(g / (g - 1)), g
-# being the number of patients that a mean in the metric runs over. For AUROC with one image a patient their squares
+# Measures (`assay.stats.measures`) give them per image, already widened (see `widening`): by sqrt(g / (g - 1)) where a
+# mean in the metric runs over g patients with equally many images. For AUROC with one image a patient their squares
 # then sum to the variance of DeLong et al. (1988); with several images a patient, to that of Obuchowski (1997) up to
 # the order of 1 / g. They are NaN where g is 1: no variance can be had from one patient.
+
+
+def widening(images: Shaped[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+    """Return the factors of the contributions of patients with so many images: sqrt(n / (n - images)), of n in all.
+
+    A patient with many of the images pulls the value toward its own, so that its contribution is too small (the CR2
+    correction of Bell and McCaffrey, 2002). Of g patients with equally many it is sqrt(g / (g - 1)). NaN where a
+    patient has all.
+
+    Examples:
+        >>> widening(np.array([1, 1, 2])).round(4).tolist()  # sqrt(4 / 3), and sqrt(4 / 2)
+        [1.1547, 1.1547, 1.4142]
+    """
+    others = images.sum() - images
+    return np.sqrt(images.sum() / np.where(others > 0, others, np.nan))
+
+
+def effective_number(images: Shaped[np.ndarray, " p"]) -> float:
+    """Return the effective number of patients with so many images, see `panel.effective_patients`; 0 without images.
+
+    Examples:
+        >>> effective_number(np.array([3, 1]))  # 16 / 10
+        1.6
+    """
+    numbers = np.asarray(images, dtype=np.float64)
+    return float(numbers.sum() ** 2 / (numbers**2).sum()) if numbers.any() else 0.0
 
 
 def sum_by_patient(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
     """Return the contributions of patients to an estimate whose error is the sum of `influence` over images.
 
-    The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
+    The sum of a patient's influence, widened (see `widening`), an image's influence being already divided by the number
     of images. With one image per patient and a mean the standard error is s / sqrt(n). NaN under two patients.
 
     Examples:
@@ -56,10 +82,7 @@ def sum_by_patient(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "
         nan
     """
     samples, position = _unique_patients(patient)
-    count = len(samples)
-    if count < 2:
-        return Contributions(samples, np.full(count, np.nan))
-    return Contributions(samples, np.sqrt(count / (count - 1)) * np.bincount(position, influence))
+    return Contributions(samples, widening(np.bincount(position)) * np.bincount(position, influence))
 
 
 @dataclass(frozen=True)
@@ -257,9 +280,9 @@ _MAX_CODES_PER_ROW = 8
 def correct_small_sample(
     rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients
 ) -> np.ndarray:
-    """Multiply contributions by sqrt(g / (g - 1)), g being the number of patients in the row's stratum.
+    """Multiply contributions by the `widening` of the row's patient in its stratum.
 
-    They are NaN where g is 1.
+    They are NaN where a stratum has one patient.
 
     Args:
         rows: Contributions [..., n].
@@ -286,22 +309,21 @@ def _small_sample_factors(stratum: Int[np.ndarray, " n"], position: Int[np.ndarr
     factor = np.zeros(len(stratum))
     for code in np.flatnonzero(np.bincount(stratum[stratum >= 0])):
         is_in_stratum = stratum == code
-        patients = np.count_nonzero(np.bincount(position[is_in_stratum]))
-        factor[is_in_stratum] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
+        factor[is_in_stratum] = widening(np.bincount(position[is_in_stratum]))[position[is_in_stratum]]
     return factor
 
 
 def calibration_in_the_large(
-    log_odds: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
+    probability: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
 ) -> tuple[float, Float[np.ndarray, " n"]]:
     """Return the mean probability less the share of positives, and each image's contribution to it.
 
     Examples:
-        >>> value, rows = calibration_in_the_large(np.zeros(4), np.array([0, 0, 0, 1]))
+        >>> value, rows = calibration_in_the_large(np.full(4, 0.5), np.array([0, 0, 0, 1]))
         >>> value, rows.tolist()  # 0.5 - 0.25
         (0.25, [0.0625, 0.0625, 0.0625, -0.1875])
     """
-    difference = expit(log_odds) - target
+    difference = np.asarray(probability) - target
     value = float(difference.mean())
     return value, (difference - value) / len(target)
 

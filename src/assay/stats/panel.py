@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import Contributions
-from assay.stats.influence import ModelPredictions, code_patients
+from assay.stats.influence import ModelPredictions, code_patients, effective_number
 from assay.stats.measures import find_measure, value_and_contributions
 
 
@@ -300,8 +300,17 @@ def effective_patients(patient: Int[np.ndarray, " n"]) -> float:
         >>> effective_patients(np.array([0, 0, 1, 1])), effective_patients(np.array([0, 0, 0, 1]))  # 16 / 8, 16 / 10
         (2.0, 1.6)
     """
-    images = np.unique(patient, return_counts=True)[1].astype(np.float64)
-    return float(images.sum() ** 2 / (images**2).sum()) if len(images) else 0.0
+    return effective_number(np.unique(patient, return_counts=True)[1])
+
+
+def df_over_patients(patient: Int[np.ndarray, " n"]) -> float:
+    """Return the degrees of freedom of a variance over patients: the effective ones less 1, at least 1.
+
+    Examples:
+        >>> df_over_patients(np.arange(20) // 2), df_over_patients(np.array([0, 0, 0, 1]))
+        (9.0, 1.0)
+    """
+    return max(effective_patients(patient) - 1, 1.0)
 
 
 def effective_patients_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:

@@ -48,7 +48,7 @@ REPORTED = (RegionVerdict.RELIES, RegionVerdict.LOOK, RegionVerdict.UNVERIFIED)
 OPEN = (*REPORTED, RegionVerdict.INCONCLUSIVE)
 """Verdicts on a region after which no mark clears the model, that of the headline first."""
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Version of the statistical rules: raised with every change after which the same values can be decided otherwise."""
 ALPHA = 0.05
 """Level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""

@@ -10,12 +10,19 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import isotonic_regression
-from scipy.special import betaincinv, expit, logit, stdtrit
+from scipy.special import expit, logit, stdtrit
 
 from assay.core.seeds import generator
-from assay.stats.bounds import share_upper_bound
+from assay.stats.bounds import bounded_share
 from assay.stats.estimate import patient_degrees_of_freedom, shift_on_scale
-from assay.stats.influence import ModelPredictions, auroc_influence, calibration_slope, code_patients
+from assay.stats.influence import (
+    ModelPredictions,
+    auroc_influence,
+    calibration_slope,
+    code_patients,
+    effective_number,
+    widening,
+)
 from assay.stats.measures import measure_value
 from assay.stats.metrics import equal_mass_bins
 
@@ -23,11 +30,9 @@ from assay.stats.metrics import equal_mass_bins
 # per patient, its contribution (`stats.influence`); the variance is the sum of their squares, and a difference of two
 # models on the same patients has the differences of their contributions.
 #
-# A patient with the share w of the cases pulls the value toward its own cases, so that its contribution is too small.
-# It is divided by sqrt(1 - w) (the CR2 correction of Bell and McCaffrey, 2002), which is sqrt(g / (g - 1)) for g
-# patients with equally many cases. Degrees of freedom are at most those of the effective patients (Kish, 1965): 30
-# patients of whom one has half of the cases are four. Without either, intervals covered 0.76 to 0.89 there
-# (docs/statistics.md, validation).
+# Contributions are widened where patients have many of the cases (`stats.influence.widening`). Degrees of freedom are
+# at most those of the effective patients (Kish, 1965): 30 patients of whom one has half of the cases are four. Without
+# either, intervals covered 0.76 to 0.89 there (docs/statistics.md, validation).
 
 ALPHA = 0.05
 RESAMPLES = 200
@@ -181,9 +186,9 @@ class ScoredCases:
         """Return the sums over patients of the influence of some cases, widened; NaN of no or a single patient."""
         if not among.any():
             return PatientContributions(np.full((1, int(self.patient_places.max()) + 1), np.nan), np.array([np.nan]))
-        share, effective = case_shares(self.patient_places, among)
+        cases = np.bincount(self.patient_places, among)
         sums = np.bincount(self.patient_places, np.where(among, influence, 0.0))
-        return PatientContributions((sums * widening(share))[None], np.array([effective]))
+        return PatientContributions((sums * widening(cases))[None], np.array([effective_number(cases)]))
 
     @cached_property
     def by_patient(self) -> dict[str, tuple[float, PatientContributions]]:
@@ -201,17 +206,6 @@ class ScoredCases:
 
 
 # Values.
-
-
-def case_shares(places: Int[np.ndarray, " n"], among: Bool[np.ndarray, " n"]) -> tuple[Float[np.ndarray, " p"], float]:
-    """Return the share of some cases that each patient has, and the effective number of patients."""
-    share = np.bincount(places, among) / max(int(among.sum()), 1)
-    return share, 1 / max(float((share**2).sum()), 1e-300)
-
-
-def widening(share: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
-    """Return the factor of the contributions of patients with a share of the cases; NaN where one has all."""
-    return np.where(share < 1, 1 / np.sqrt(np.where(share < 1, 1 - share, 1.0)), np.nan)
 
 
 def count_patients(patient: Int[np.ndarray, " n"]) -> int:
@@ -238,38 +232,28 @@ def auroc_with_interval(cases: ScoredCases, alpha: float = ALPHA) -> WithInterva
     """Compute the AUROC with the interval of DeLong et al. (1988), of Obuchowski (1997) with several images a patient.
 
     Example: positives score 2 and 3, negatives 1 and 2. Of 4 pairs 3.5 are in order (a tie is a half): 0.875.
-    Undefined with one class.
+    An AUROC of 1 or 0 has no variance, and the exact bound of the class with fewer patients: 0.05 / 2 to the power of
+    1 / 20 for 20. Undefined with one class.
     """
     value, contributions = cases.by_patient["auroc"]
     ends = interval_of(value, contributions, (0.0, 1.0), alpha)
+    if value in (0.0, 1.0) and contributions.error < math.inf:
+        edge = (alpha / 2) ** (1 / float(contributions.effective.min()))
+        ends = (edge, 1.0) if value else (0.0, 1 - edge)
     return WithInterval(value, *ends, len(cases.target), len(contributions.values))
 
 
 def share_with_interval(
     right: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA
 ) -> WithInterval:
-    """Compute a share with the exact interval (Clopper and Pearson, 1934) at the effective number of cases.
-
-    That is the number of independent cases with the variance over patients, at most the number of cases, times
-    (t(n - 1) / t(effective patients - 1))^2 (Korn and Graubard, 1998), since this variance is uncertain with few
-    patients. It is the number of patients where all cases agree.
+    """Compute a share with its exact interval, see `stats.bounds.bounded_share`.
 
     Example: 90 of 100 cases of 100 patients: 0.9 [0.823, 0.951]. Undefined without cases.
     """
-    n, patients = len(right), count_patients(patient)
-    if not n:
+    if not len(right):
         return WithInterval(math.nan, math.nan, math.nan, 0, 0)
-    value, size = float(right.mean()), float(patients)
-    if 0 < value < 1 and patients > 1:
-        places = code_patients(patient)[1]
-        share, effective = case_shares(places, np.ones(n, dtype=bool))
-        error = np.bincount(places, (right - value) / n) * widening(share)
-        variance = float((error**2).sum())
-        size = min(float(n), value * (1 - value) / variance + 1) if variance > 1e-24 else size
-        size *= float(stdtrit(n - 1, 1 - alpha / 2) / stdtrit(max(effective - 1, 1.0), 1 - alpha / 2)) ** 2
-    hits = value * size
-    low = float(betaincinv(hits, size - hits + 1, alpha / 2)) if hits > 0 else 0.0
-    return WithInterval(value, low, share_upper_bound(hits, size, alpha / 2), n, patients)
+    share = bounded_share(right, patient, alpha / 2)
+    return WithInterval(share.value, share.low, share.high, len(right), count_patients(patient))
 
 
 def call_measures(cases: ScoredCases, alpha: float = ALPHA) -> dict[str, WithInterval]:

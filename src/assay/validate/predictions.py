@@ -484,7 +484,7 @@ def _cases_of(
 MAX_REVERSED_AUROC = 0.475
 """Scores whose AUROC is below this, with its interval, are taken for those of the other class."""
 MIN_SEPARATED = 5
-"""Least cases of each class with which an AUROC of 0, which has no interval, is not due to chance."""
+"""Least cases of each class with which an AUROC of 0 is not due to chance."""
 
 
 def _require_positive_scores(file: ScoreFile, cases: ScoredCases) -> None:

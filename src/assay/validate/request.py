@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator
+
 from assay.core.request import ColumnName, ColumnNames, CommandRequest, Option, ScoreScale, names
 
 
@@ -14,6 +16,10 @@ def prevalences_in(text: str) -> tuple[float, ...]:
         return tuple(map(float, names(text)))
     except ValueError:
         raise ValueError(f"expected prevalences such as 0.02,0.1, not {text[:40]}") from None
+
+
+def _listed_prevalences(value: Any) -> Any:
+    return prevalences_in(value) if isinstance(value, str) else (value,) if isinstance(value, int | float) else value
 
 
 def paths_in(text: str) -> tuple[Path, ...]:
@@ -62,7 +68,9 @@ class ValidateRequest(CommandRequest):
         ),
     ] = ""
     prevalence: Annotated[
-        tuple[float, ...], Option("Prevalences for PPV and NPV, such as 0.02,0.1.", "P", parse=prevalences_in, text="")
+        tuple[float, ...],
+        BeforeValidator(_listed_prevalences),
+        Option("Prevalences for PPV and NPV, such as 0.02,0.1.", "P", parse=prevalences_in, text=""),
     ] = ()
     true_prevalence: Annotated[
         float | None,

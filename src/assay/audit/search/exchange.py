@@ -14,6 +14,7 @@ from assay.audit.search.regions import Pixels, Region
 from assay.audit.search.sample import BATCH_SIZE, CountedModel, SearchSample
 from assay.stats.bounds import ALPHA, BoundedEstimate
 from assay.stats.influence import sum_by_patient
+from assay.stats.panel import df_over_patients
 
 
 def batches_with_region(region: Region, images: Pixels, donors: Sequence[Pixels]) -> Iterator[Pixels]:
@@ -126,9 +127,10 @@ def mean_effect(
             sum_by_patient(influence + as_donors.sums, sample.patient).standard_error ** 2 - as_donors.squares
         )
         error = max(error, math.sqrt(max(0.0, variance_of_both)) / len(values))
-    quantile = -float(stdtrit(n_patients - 1, ALPHA))
+    df = df_over_patients(sample.patient)
+    quantile = -float(stdtrit(df, ALPHA))
     high = mean + skewed_quantile(quantile, parts.values) * error
-    return BoundedEstimate(mean, error, mean - quantile * error, high, n_patients - 1.0)
+    return BoundedEstimate(mean, error, mean - quantile * error, high, df)
 
 
 def skewed_quantile(quantile: float, contributions: Float[np.ndarray, " p"]) -> float:
