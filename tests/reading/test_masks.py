@@ -16,9 +16,10 @@ import tifffile
 from PIL import Image
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
+from tests.worlds.files import write_table
 from tests.worlds.pixels import SIDE, dice, dicom, encoded, image_set
 
-from assay.plugin import DataError
+from assay.plugin import ArrayCache, DataError, DataSpec, load_dataset
 
 N = 8
 KINDS = {"mask_values": {1: "edema", 2: "core", 3: "rim"}}
@@ -655,3 +656,17 @@ def test_turned_images_in_python(tmp_path: Path) -> None:
         (path / f"{at}.png").write_bytes(encoded(pictured(truth(at), at), "PNG", exif=turned))
     with pytest.warns(UserWarning, match="turned as their EXIF orientation says"):
         dice(path / "annotations.json", **OF_COCO)
+
+
+@situation("a table of boxes of images that EXIF turns", "a doubt, with the number of images that have boxes")
+def test_boxes_of_turned_images(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x112] = 3
+    files = [encoded(pictured(truth(1), at), "PNG", **({"exif": turned} if at < 4 else {})) for at in range(N)]
+    table = image_set(tmp_path / "set", files, ".png")
+    write_table(table.parent / "boxes.csv", [["image", "kind", "x0", "y0", "x1", "y1"], *(
+        [f"{at}.png", "nodule", 2, 2, 9, 9] for at in range(2, N)
+    )])  # fmt: skip
+    spec = {"folder": str(table.parent), "target": "label", "size": SIDE, "boxes": {"table": "boxes.csv"}}
+    (doubt,) = load_dataset(DataSpec.model_validate(spec), ArrayCache(tmp_path / "cache")).card.doubts
+    assert "2 images are turned as their EXIF orientation says, and their boxes have none" in doubt

@@ -348,15 +348,23 @@ def _left_to_ignore(listing: Listing) -> tuple[str, ...]:
 def _orientation_doubt(
     listing: Listing, facts: Sequence[FileFact], masks: Sequence[FileFact | None] | None
 ) -> tuple[str, ...]:
-    """Return a doubt where EXIF turns images, or masks, and not the other of the two."""
+    """Return doubts where EXIF turns images, or masks, and not the other of the two, and where it turns images with
+    boxes.
+    """
     masked = zip(facts, masks or (), listing.cells("mask"), strict=True) if masks else ()
-    count = sum(_orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None)
-    if not count:
-        return ()
-    sentence = (
-        "images are turned as their EXIF orientation says, and their masks have no such tag or another one: check"
+    boxed = zip(facts, listing.boxes.of_image if listing.boxes else (), strict=False)
+    counts = {
+        "masks have no such tag or another one": sum(
+            _orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None
+        ),
+        "boxes have none": sum(_orientation(fact) > 1 and len(boxes) > 0 for fact, boxes in boxed),
+    }
+    return tuple(
+        f"{count:,} images are turned as their EXIF orientation says, and their {what}: check that "
+        f"{what.partition(' ')[0]} lie on the lesions, or take the tag out of the images"
+        for what, count in counts.items()
+        if count
     )
-    return (f"{count:,} {sentence} that masks lie on the lesions, or take the tag out of the images",)
 
 
 def _orientation(fact: FileFact | None) -> int:
