@@ -707,3 +707,18 @@ def test_a_target_whose_words_agree(ask: Asking, tmp_path: Path, name: str, valu
     frame[name] = [values[code] for code in frame["target"]]
     frame.to_csv(tmp_path / "p.csv", index=False)
     assert auroc(audited(ask, tmp_path / "p.csv", "--target", "target")) > 0.5
+
+
+@situation(
+    "`__MACOSX/` beside folders of classes, as a Mac writes it into archives", "passed over, as hidden files are"
+)
+def test_folders_of_a_mac(ask: Asking, tmp_path: Path) -> None:
+    for at in range(24):
+        label, pixels = ("benign", "malignant")[at % 2], np.random.default_rng(at).integers(0, 256, (16, 16))
+        path = tmp_path / "set" / label / f"{at}.png"
+        other = tmp_path / "set" / "__MACOSX" / label / f"._{at}.png"
+        for place in (path, other):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+        other.write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert "2 classes by folder: benign (12), malignant (12)" in looked(ask, tmp_path / "set")

@@ -837,3 +837,187 @@ def test_big_endian_arrays(tmp_path: Path) -> None:
     usual = shown(image_set(tmp_path / "usual", [_npy(one) for one in CT], ".npy"))
     other = shown(image_set(tmp_path / "other", [_npy(one.astype(">u2")) for one in CT], ".npy"))
     np.testing.assert_array_equal(other, usual)
+
+
+def _ct(at: int, sign: bool = True) -> np.ndarray:
+    """Hounsfield units of a slice with air, fat, water and bone, and with noise; without a sign: modulo 12 bit."""
+    draw = np.random.default_rng(at)
+    units = smooth(at, 900, np.int32, -1000) + draw.integers(-8, 8, (SIDE, SIDE))
+    return units if sign else units % 4096
+
+
+def _of_ct(values: np.ndarray, intercept: int = 0, **tags: Any) -> bytes:
+    rescale = {"RescaleSlope": 1, "RescaleIntercept": intercept}
+    return dicom(values, **{"BitsStored": 12, "Modality": "CT", **rescale, **tags})
+
+
+@pytest.mark.parametrize("kind", ["CT of 12 bit", "CT of 16 bit", "16-bit PNG", "padding of CT"])
+@situation(
+    "negative values that were stored without a sign, as of CT in RSNA's hemorrhage set or as 16-bit PNG",
+    "a caution with their rows: air looks brighter than bone",
+)
+@situation("CT whose padding is as dense as bone, since its negative number lost its sign", "a caution with their rows")
+def test_lost_signs(ask: Asking, tmp_path: Path, kind: str) -> None:
+    files: list[bytes] = []
+    for at in range(12):
+        units, is_wrong = _ct(at), at % 3 == 0
+        if kind == "CT of 12 bit":
+            data = (
+                _of_ct((units % 4096).astype(np.uint16))
+                if is_wrong
+                else _of_ct((units + 1024).astype(np.uint16), -1024)
+            )
+        elif kind == "CT of 16 bit":
+            data = _of_ct(units.astype(np.uint16 if is_wrong else np.int16), BitsStored=16)
+        elif kind == "16-bit PNG":
+            data = encoded((units if is_wrong else units + 1024).astype(np.uint16), "PNG")
+        else:
+            padded = np.pad(units[4:-4, 4:-4] + 1024, 4, constant_values=4096 - 60 if is_wrong else 0)
+            data = _of_ct(padded.astype(np.uint16), -1024)
+        files.append(data)
+    rows = "line 2, 5, 8, 11"
+    said = ask("look", image_set(tmp_path / "set", files, ".png" if "PNG" in kind else ".dcm")).out
+    caution = next(line for line in said.splitlines() if line.startswith("caution: gray values:"))
+    assert ("padding around the image is shown bright" if "padding" in kind else "without a sign") in caution
+    assert rows in caution
+
+
+def _letters(values: np.ndarray, level: int) -> np.ndarray:
+    marked = values.copy()
+    marked[3:9:2, 3:12] = level
+    return marked
+
+
+SIGNED_OR_BRIGHT: dict[str, Callable[[int], bytes]] = {
+    "signed": lambda at: _of_ct(_ct(at).astype(np.int16), BitsStored=16),
+    "offset": lambda at: _of_ct((_ct(at) + 1024).astype(np.uint16), -1024),
+    "letters": lambda at: dicom(_letters(smooth(at, 900), 4095), BitsStored=12),
+    "metal": lambda at: _of_ct(_letters((_ct(at) + 1024).astype(np.uint16), 4095), -1024),
+    "smooth marks": lambda at: dicom(np.where(smooth(at, 4095) > 3000, smooth(at, 4095), 100), BitsStored=12),
+    "noise": lambda at: dicom(np.random.default_rng(at).integers(0, 65_536, (SIDE, SIDE)).astype(np.uint16)),
+    "whole range": lambda at: dicom(smooth(at, 65_535)),
+    "dark padding": lambda at: _of_ct(np.pad((_ct(at)[4:-4, 4:-4] + 1024).astype(np.uint16), 4), -1024),
+}
+
+
+@pytest.mark.parametrize("kind", SIGNED_OR_BRIGHT)
+@situation("CT with a sign or an offset, bright letters, metal, noise and images of the whole range", "no such caution")
+def test_no_lost_signs(ask: Asking, tmp_path: Path, kind: str) -> None:
+    said = ask("look", image_set(tmp_path / "set", [SIGNED_OR_BRIGHT[kind](at) for at in range(12)])).out
+    assert "without a sign" not in said
+    assert "shown bright" not in said
+
+
+def _padded(at: int, **tags: Any) -> bytes:
+    values = np.pad(smooth(at, 4000, least=600)[:, 5:], ((0, 0), (5, 0)))
+    return dicom(values, BitsStored=12, **tags)
+
+
+@situation("PixelPaddingValue of MONOCHROME1 images that is shown white", "a caution with their rows")
+@situation("padding that is shown black, or a PixelPaddingValue that no pixel has", "no caution")
+def test_bright_padding(ask: Asking, tmp_path: Path) -> None:
+    inverted = {"PhotometricInterpretation": "MONOCHROME1"}
+    for name, tags, is_said in (
+        ("white", {**inverted, "PixelPaddingValue": 0}, True),
+        ("black", {"PixelPaddingValue": 0}, False),
+        ("none", {**inverted, "PixelPaddingValue": 4095}, False),
+    ):
+        table = image_set(tmp_path / name, [_padded(at, **tags) for at in range(8)])
+        said = ask("look", table, "--out", f"{name}.run").out
+        assert ("padding around the image is shown bright (line 2, 3, 4, 5, 6 and others)" in said) == is_said, name
+
+
+@situation("PresentationLUTShape that contradicts PhotometricInterpretation", "the latter is used, with a caution")
+def test_presentation(ask: Asking, tmp_path: Path) -> None:
+    for photometric, shape, is_said in (
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+        ("MONOCHROME2", "IDENTITY", False),
+        ("MONOCHROME1", "INVERSE", False),
+    ):
+        name = f"{photometric}-{shape}"
+        tags = {"BitsStored": 12, "PhotometricInterpretation": photometric, "PresentationLUTShape": shape}
+        said = ask("look", image_set(tmp_path / name, [dicom(one, **tags) for one in CT]), "--out", f"{name}.run").out
+        assert ("PresentationLUTShape contradicts" in said) == is_said, name
+    values = [by_pydicom(one, BitsStored=12) for one in CT]
+    agrees([dicom(one, BitsStored=12, PresentationLUTShape="INVERSE") for one in CT], tmp_path / "read", values)
+
+
+def _jpeg_2000(values: np.ndarray, **tags: Any) -> bytes:
+    made = dataset(values, **tags)
+    made.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    stream = imagecodecs.jpeg2k_encode(values, level=0, reversible=True, codecformat="j2k")
+    made.PixelData = encapsulate([stream])
+    made["PixelData"].is_undefined_length = True
+    return written(made)
+
+
+@situation(
+    "JPEG 2000 whose own sign contradicts PixelRepresentation", "read by the latter, as pydicom does, with a caution"
+)
+def test_sign_of_jpeg_2000(ask: Asking, tmp_path: Path) -> None:
+    signed = [smooth(at, 1000, np.int16, -1000) for at in range(N)]
+    for name, values, header, is_said in (
+        ("signed", signed, 0, True), ("unsigned", CT, 1, True), ("both", signed, 1, False), ("none", CT, 0, False),
+    ):  # fmt: skip
+        files = [_jpeg_2000(one, PixelRepresentation=header) for one in values]
+        said = ask("look", image_set(tmp_path / name, files), "--out", f"{name}.run").out
+        assert ("JPEG 2000 states by itself" in said) == is_said, name
+
+
+@situation("PET images in several units, BQML and SUV", "a caution with the number of each: equal values differ")
+def test_units(ask: Asking, tmp_path: Path) -> None:
+    for name, units in {"several": ("BQML", "GML"), "one": ("GML", "GML"), "CT": ("", "")}.items():
+        files = [
+            dicom(smooth(at, 30_000), Modality="PT", RescaleSlope=0.5, RescaleIntercept=0,
+                  **({"Units": units[at % 2]} if units[0] else {"RescaleType": ("HU", "US")[at % 2]}))
+            for at in range(12)
+        ]  # fmt: skip
+        said = ask("look", image_set(tmp_path / name, files), "--out", f"{name}.run").out
+        assert ("in several units by their headers, BQML (6 images), GML (6 images)" in said) == (name == "several")
+        assert ("several units" in said) == (name == "several")
+
+
+@situation(
+    "pixels that are not square by PixelAspectRatio or PixelSpacing of DICOM, or by the sizes of NIfTI",
+    "shown as if they were, with a caution that has the ratio",
+)
+def test_pixels_that_are_not_square(ask: Asking, tmp_path: Path) -> None:
+    gray = [smooth(at, 255, np.uint8) for at in range(8)]
+    header = nibabel.Nifti1Image
+    sets: dict[str, tuple[list[bytes], str]] = {
+        "aspect": ([dicom(one, PixelAspectRatio=[2, 1]) for one in gray], "2"),
+        "spacing": ([dicom(one, PixelSpacing=[0.2, 0.8]) for one in gray], "0.25"),
+        "nifti": ([header(one[:, :, None], np.diag([1, 3, 1, 1])).to_bytes() for one in gray], "3"),
+        "turned": ([header(one[:, :, None], np.array([[0, 3, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]))
+                    .to_bytes() for one in gray], "0.333"),
+        "square": ([dicom(one, PixelSpacing=[0.8, 0.8]) for one in gray], ""),
+        "thick": ([header(one[:, :, None], np.diag([1, 1, 5, 1])).to_bytes() for one in gray], ""),
+        "nearly": ([dicom(one, PixelSpacing=[0.8, 0.801]) for one in gray], ""),
+    }  # fmt: skip
+    for name, (files, ratio) in sets.items():
+        ending = ".dcm" if name in ("aspect", "spacing", "square", "nearly") else ".nii"
+        said = ask("look", image_set(tmp_path / name, files, ending), "--out", f"{name}.run").out
+        assert ("caution: pixels:" in said) == bool(ratio), name
+        assert f"8 images have pixels that are {ratio} times as high as wide" in said or not ratio, name
+
+
+@situation("NIfTI whose sform and qform say that axes run in opposite directions", "refused with both directions")
+@situation("NIfTI whose sform and qform differ by a small turn, or with only one of both", "read by sform")
+def test_forms_of_nifti(ask: Asking, tmp_path: Path) -> None:
+    turn = np.array([[0.9, 0.43, 0, 0], [-0.43, 0.9, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    for name, qform, code, is_refused in (
+        ("mirrored", np.diag([-1, 1, 1, 1]), 1, True),
+        ("no code", np.diag([-1, 1, 1, 1]), 0, False),
+        ("turned", turn, 1, False),
+        ("behind", np.diag([1, 1, -1, 1]), 1, False),
+    ):
+        files: list[bytes] = []
+        for at in range(N):
+            image = nibabel.Nifti1Image(smooth(at, 255, np.uint8)[:, :, None], None)
+            image.set_sform(np.eye(4), 1)
+            image.set_qform(qform, code)
+            files.append(image.to_bytes())
+        answer = ask("look", image_set(tmp_path / name, files, ".nii"), "--out", f"{name}.run")
+        assert (answer.code == 2) == is_refused, (name, answer.err)
+        assert ("sform and qform contradict each other: axes run to RAS by the one and LAS" in answer.err) == is_refused

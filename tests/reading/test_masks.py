@@ -16,9 +16,10 @@ import tifffile
 from PIL import Image
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
+from tests.worlds.files import write_table
 from tests.worlds.pixels import SIDE, dice, dicom, encoded, image_set
 
-from assay.plugin import DataError
+from assay.plugin import ArrayCache, DataError, DataSpec, load_dataset
 
 N = 8
 KINDS = {"mask_values": {1: "edema", 2: "core", 3: "rim"}}
@@ -593,3 +594,79 @@ def test_names_of_masks(ask: Asking, tmp_path: Path, mark: str) -> None:
     answer = ask("look", tmp_path / "set")
     assert answer.code == 0, answer.err
     assert f"{mark} at the end of the names of masks is ignored" in answer.out
+
+
+def _off_border(at: int) -> np.ndarray:
+    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    mask[3 + at % 5 : 10 + at % 5, 2 + at % 9 : 9 + at % 9] = 255
+    return mask
+
+
+@situation("masks of which a part is inverted", "a caution among the first lines, with their number and rows")
+@situation("large lesions that reach the border, or fill images, beside small ones", "no caution")
+def test_partly_inverted_masks(ask: Asking, tmp_path: Path) -> None:
+    usual = [_off_border(at) for at in range(15)]
+    inverted = [255 - mask if at % 3 == 0 else mask for at, mask in enumerate(usual)]
+    said = first_lines(ask, masked(tmp_path / "set", [encoded(mask, "PNG") for mask in inverted], ".png"))
+    caution = next(line for line in said.splitlines() if line.startswith("caution: lesions:"))
+    assert "5 of 15 masks with a lesion mark the border and most of the image" in caution
+    assert "line 2, 5, 8, 11, 14" in caution
+    large = [mask.copy() for mask in usual]
+    large[0][:], large[3][2:, :], large[6][:, 1:], large[9][:20, :20] = 255, 255, 255, 255
+    assert "inverted" not in first_lines(
+        ask, masked(tmp_path / "large", [encoded(one, "PNG") for one in large], ".png")
+    )
+
+
+@situation("COCO polygons with y before x, by the `bbox` of their annotations", "refused by row, with the cause")
+@situation("COCO polygons whose `bbox` is rounded, or fits neither order", "read")
+def test_transposed_polygons(ask: Asking, tmp_path: Path) -> None:
+    for name in ("transposed", "rounded", "other"):
+        path = coco(tmp_path / name, {}) / "annotations.json"
+        content = json.loads(path.read_text())
+        for entry in content["annotations"]:
+            (points,) = entry["segmentation"]
+            left, top, right, bottom = min(points[::2]), min(points[1::2]), max(points[::2]), max(points[1::2])
+            entry["bbox"] = (
+                [left - 0.5, top, right - left + 1, bottom - top]
+                if name == "rounded"
+                else [left, top, right - left, bottom - top]
+            )
+            if name == "transposed":
+                entry["segmentation"] = [
+                    [value for x, y in zip(points[::2], points[1::2], strict=True) for value in (y, x)]
+                ]
+            if name == "other":
+                entry["bbox"] = [0, 0, SIDE, SIDE]
+        path.write_text(json.dumps(content))
+        if name == "transposed":
+            refused(ask, path, "its polygons have x where its `bbox` has y", "give x and y in px", **OF_COCO)
+        else:
+            assert dice(path, **OF_COCO) == pytest.approx(1, abs=1e-6)
+
+
+@situation(
+    "polygons or run lengths of images that EXIF turns, in `assay.probe`", "a warning and a doubt of the result, too"
+)
+def test_turned_images_in_python(tmp_path: Path) -> None:
+    path = coco(tmp_path / "set", {})
+    turned = Image.Exif()
+    turned[0x112] = 3
+    for at in range(N):
+        (path / f"{at}.png").write_bytes(encoded(pictured(truth(at), at), "PNG", exif=turned))
+    with pytest.warns(UserWarning, match="turned as their EXIF orientation says"):
+        dice(path / "annotations.json", **OF_COCO)
+
+
+@situation("a table of boxes of images that EXIF turns", "a doubt, with the number of images that have boxes")
+def test_boxes_of_turned_images(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x112] = 3
+    files = [encoded(pictured(truth(1), at), "PNG", **({"exif": turned} if at < 4 else {})) for at in range(N)]
+    table = image_set(tmp_path / "set", files, ".png")
+    write_table(table.parent / "boxes.csv", [["image", "kind", "x0", "y0", "x1", "y1"], *(
+        [f"{at}.png", "nodule", 2, 2, 9, 9] for at in range(2, N)
+    )])  # fmt: skip
+    spec = {"folder": str(table.parent), "target": "label", "size": SIDE, "boxes": {"table": "boxes.csv"}}
+    (doubt,) = load_dataset(DataSpec.model_validate(spec), ArrayCache(tmp_path / "cache")).card.doubts
+    assert "2 images are turned as their EXIF orientation says, and their boxes have none" in doubt

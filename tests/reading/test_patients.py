@@ -403,3 +403,24 @@ def test_one_patient_has_no_interval(ask: Asking, tmp_path: Path) -> None:
     assert f"AUROC: {roc_auc_score(frame['target'], frame['score']):.2f} on 120 images" in said.out
     groups = json.loads(ask("results", "out", "--table", "groups", "--json").out)
     assert not [row for row in groups if row.get("low") is not None]
+
+
+@situation(
+    "ids of over 15 digits that all end in zeros, as a spreadsheet writes them",
+    "a caution: several may have become one",
+)
+@situation("ids of 15 digits, or longer ones of which some do not end in zeros", "no caution")
+def test_ids_with_zeros(ask: Asking, tmp_path: Path) -> None:
+    ids = {
+        "cut": [123_456_789_012_340_000 + at // 8 * 1000 for at in range(120)],
+        "whole": [123_456_789_012_340_000 + at // 8 * 1001 for at in range(120)],
+        "short": [123_456_789_012_000 + at // 8 * 1000 for at in range(120)],
+    }
+    for name, patients in ids.items():
+        frame = predictions(patient=[str(patient) for patient in patients])
+        frame.to_csv("p.csv", index=False)
+        look = ("look", images(tmp_path / f"set{name}", frame), "--out", f"look{name}")
+        for said in (ask("validate", "p.csv", "--out", f"validate{name}").out, ask(*look).out):
+            caution = "caution: patients rounded: all 15 patients with over 15 digits end in zeros behind these"
+            assert (caution in said) == (name == "cut"), name
+            assert ("patients rounded" in said) == (name == "cut"), name

@@ -1209,3 +1209,25 @@ def test_seeds_of_two_scales(ask: Asking, tmp_path: Path) -> None:
     assert answer.code == 2
     assert "the scores of 'b' with seed 1 are from" in answer.err
     assert "those of its other seeds are log-odds" in answer.err
+
+
+@pytest.mark.parametrize("command", ["validate", "audit"])
+@situation(
+    "a column with probabilities in some rows and log-odds in others, by batch or at random",
+    "asked; `--scores logits` reads all as log-odds",
+)
+@situation("log-odds in the order of their rows, of the class or of the scores", "read as log-odds")
+def test_two_scales_in_a_column(command: str, ask: Asking) -> None:
+    draw, count = np.random.default_rng(3), 640
+    target = np.arange(count) % 2
+    odds = draw.normal(2.5 * (2 * target - 1), 2.0)
+    is_odds = {"batches": np.arange(count) // 16 % 2 == 1, "random": draw.random(count) < 0.5}
+    for name, rows in is_odds.items():
+        mixed = np.where(rows, odds, 1 / (1 + np.exp(-odds)))
+        path = predictions(mixed, target)
+        answer = ask(command, path, "--out", f"{command}{name}")
+        assert answer.code == 2, name
+        assert "are from 0 to 1, as probabilities, and the others go far beyond, as log-odds" in answer.err
+        assert ask(command, path, "--scores", "logits", "--out", f"{command}{name}logits").code == 0
+    for at, order in enumerate((np.arange(count), np.argsort(target, kind="stable"), np.argsort(odds))):
+        assert ask(command, predictions(odds[order], target[order]), "--out", f"{command}{at}").code == 0

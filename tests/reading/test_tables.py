@@ -763,3 +763,24 @@ def test_patients_of_two_files(tmp_path: Path) -> None:
     frame.assign(patient=frame["patient"].str.replace("p", "x-")).to_csv(tmp_path / "b.csv", index=False)
     tables = assay.validate(tmp_path / "a.csv", other=tmp_path / "b.csv", out=tmp_path / "out")
     assert {int(patients) for patients in tables["differences"]["patients"]} == {60}
+
+
+@situation(
+    "ages of 300 for over 89, as in MIMIC, or of 411, in a few rows", "a caution: such values usually mean unknown"
+)
+@situation("ages in months, or in a column named so, that go beyond 125", "no caution")
+def test_ages_that_nobody_reaches(ask: Asking, tmp_path: Path) -> None:
+    years = [20 + at % 60 for at in range(COUNT)]
+    columns_of_age = {
+        "age": ([300 if at % 20 == 0 else age for at, age in enumerate(years)], True),
+        "Patient Age": ([411 if at == 7 else age for at, age in enumerate(years)], True),
+        "age_months": ([300 if at % 20 == 0 else age for at, age in enumerate(years)], False),
+        "ages": ([at * 2 for at in range(COUNT)], False),
+        "alter": ([60 + at % 70 for at in range(COUNT)], False),
+        "volume": ([300 if at % 20 == 0 else age for at, age in enumerate(years)], False),
+    }
+    for name, (cells, is_said) in columns_of_age.items():
+        predictions(**{name: cells}).to_csv(tmp_path / "p.csv", index=False)
+        said = ask("audit", tmp_path / "p.csv", "--columns", name, "--out", name).out
+        assert ("may mean unknown" in said) == is_said, name
+        assert f"'{max(cells)}' in {cells.count(max(cells))} row" in said or not is_said

@@ -394,7 +394,8 @@ class ProbeRun(RunSteps):
 
     def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
         """Read the model here, since what it refuses is an error of the request. No tasks are left."""
-        self.prepared, doubts = self._with_thresholds(), list(self.prepared.assumptions)
+        card = self.prepared.population.card
+        self.prepared, doubts = self._with_thresholds(), [*self.prepared.assumptions, *card.doubts]
         prepared, spec = self.prepared, self.prepared.request
         self.began, plan = time.time(), _plan_probes(prepared.model, spec, prepared.scene, prepared.population)
         job = ProbeJob(

@@ -135,6 +135,10 @@ def scale_of(
     if requested != "auto" or fits["probabilities"]:
         kind = "probabilities" if requested == "auto" else requested
     if kind in ("logits", "other"):
+        if column and requested == "auto":
+            from assay.stats.mixed import require_one_scale  # here, since probabilities need none of it
+
+            require_one_scale(scores, subject)
         return Scale(kind, least, greatest)
     p = np.asarray(scores, dtype=np.float64) / (100 if kind == "percent" else 1)
     distances = (p[p > 0], 1 - p[p < 1])

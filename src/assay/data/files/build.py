@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,17 +26,15 @@ from assay.data.files.decode import (
     decode_images,
     facts_of,
     file_source,
-    flatness,
     in_threads,
     name_of,
-    unlike_ranges,
 )
 from assay.data.files.fitting import Framing, framing_of
 from assay.data.files.joins import changed_since_joined
 from assay.data.files.kinds import alike_patients
 from assay.data.files.listing import Listing, contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.masks import decoded_masks, doubtful, mask_digests, mask_facts, mask_notes, refuse_empty
-from assay.data.files.pictures import OWN_RANGE, DecodedImage
+from assay.data.files.pictures import HINT, DecodedImage
 from assay.data.files.readers import read_picture
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, exact_pairs, row_hashes
@@ -109,14 +107,15 @@ def assemble(
         DataError: For bad rows, unless they are to be left out; for a class, or a whole set, of which none is left.
     """
     hashes = _hashes(pixels.images, cache)
-    depth = _doubts_of_depth(listing, pixels.images)
+    doubts, doubtful_values = _doubts_of_pixels(listing, pixels.images)
     listing, positions = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
     table, native, images = _table(listing, spec), pixels.native[positions], ArrayImages(pixels.images.array, positions)
     masks, about_masks, warnings, of_masks = _masks(listing, pixels, positions, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[positions]
     search = FileCopies(pixels.detail, positions, table.patient, cache)
     table, notes = _kept_together(table, hashes[positions], search) if spec.split.together else (table, ())
-    changes = [f"{note} ({len(noted)} images)" for note, noted in sorted(pixels.images.notes.items())]
+    changes = [f"{note} ({len(noted)} images)" for note, noted in sorted(pixels.images.notes.items())
+               if not note.startswith(HINT)]  # fmt: skip
     card = card_of(
         listing.title,
         listing.about,
@@ -131,11 +130,17 @@ def assemble(
             *unequally_lost(listing),
             *pixels.doubts,
             *_left_to_ignore(listing),
-            *depth,
+            *doubts,
             *(why for why, _ in changed_since_joined(spec)),
         ),
         fit=framing_of(spec).fit,
-        read={**listing.read, **_said_before(listing, spec), **_cautions(listing, spec, pixels.images), **of_masks},
+        read={
+            **listing.read,
+            **_said_before(listing, spec),
+            **doubtful_values,
+            **_alike_names(listing, spec),
+            **of_masks,
+        },
     )
     millimeters = _millimeters(spec, table, native)
     original = FileOriginals(pixels, positions, spec.size, framing_of(spec), cache)
@@ -196,30 +201,18 @@ def _usable(
     return listing, positions[again]
 
 
-def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
-    """Doubts about the range of images of more than 8 bit: values that were clipped, and images that are flat."""
-    from assay.data.files.doubts import unlike_bits  # here, as below: it loads for files alone
+def _doubts_of_pixels(listing: Listing, images: Decoded) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Return doubts about the values of images, and cautions as rows of `provenance`."""
+    if not (images.depths or images.notes):
+        return (), {}
+    from assay.data.files.image_doubts import doubts_of  # here, as below: most images need none of it
 
-    by_range: dict[tuple[float, float], list[int]] = {}
-    for at in images.clipped:
-        by_range.setdefault(images.depths[at].range, []).append(listing.numbers[at])
-    for (low, high), numbers in by_range.items():
-        named = ", ".join(map(str, numbers[:_NAMED])) + (" and others" if len(numbers) > _NAMED else "")
-        yield (
-            f"16-bit images with values far beyond those of the others are clipped to {low:,.6g} to {high:,.6g}, the "
-            f"range of the set: {len(numbers):,} of {len(images.depths):,} images, {listing.word} {named}; check them"
-        )
-    if doubt := flatness(images) or unlike_bits(images):
-        yield doubt
+    return doubts_of(images, listing.numbers, listing.word)
 
 
 def _raise_empty(listing: Listing) -> None:
     refuse(listing.where, listing.problems, listing.word)
     raise DataError(f"{listing.where} gives no images")
-
-
-_NAMED = 5
-"""Rows that a doubt names."""
 
 
 def _masks(
@@ -234,10 +227,12 @@ def _masks(
         return None, (), (), {}
     refuse_empty(pixels.masks, positions, listing.where)
     facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
-    from assay.data.files.doubts import masks_against_classes
+    from assay.data.files.image_doubts import masks_against_classes, partly_inverted
 
-    if unlike := masks_against_classes(pixels.masks, positions, listing.target, listing.classes):
-        read = {**read, "lesions": "; ".join(filter(None, (read.get("lesions"), unlike)))}
+    unlike = masks_against_classes(pixels.masks, positions, listing.target, listing.classes)
+    turned = partly_inverted(pixels.masks, positions, pixels.native[positions], framing, listing.numbers, listing.word)
+    if more := [*filter(None, (unlike, turned))]:
+        read = {**read, "lesions": "; ".join(filter(None, (read.get("lesions"), *more)))}
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 
@@ -339,17 +334,9 @@ def _said_before(listing: Listing, spec: DataSpec) -> dict[str, str]:
     return {key: text for key, text in notes.items() if text}
 
 
-def _cautions(listing: Listing, spec: DataSpec, images: Decoded) -> dict[str, str]:
-    """Return what may turn an answer around, as rows of `provenance`."""
-    own_ranges = [
-        f"{note} ({len(noted):,} images)" for note, noted in sorted(images.notes.items()) if note.endswith(OWN_RANGE)
-    ]
-    if own_ranges:
-        own_ranges = [f"{'; '.join(own_ranges)}: equal values differ between images"]
-    sentences = [*own_ranges, *unlike_ranges(images)]
-    ranges = {"gray values": "; ".join(sentences)} if sentences else {}
-    alike = alike_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
-    return {**ranges, **alike}
+def _alike_names(listing: Listing, spec: DataSpec) -> dict[str, str]:
+    """Return cautions on the names of patients, as rows of `provenance`."""
+    return alike_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
 
 
 def _left_to_ignore(listing: Listing) -> tuple[str, ...]:
@@ -361,15 +348,23 @@ def _left_to_ignore(listing: Listing) -> tuple[str, ...]:
 def _orientation_doubt(
     listing: Listing, facts: Sequence[FileFact], masks: Sequence[FileFact | None] | None
 ) -> tuple[str, ...]:
-    """Return a doubt where EXIF turns images, or masks, and not the other of the two."""
+    """Return doubts where EXIF turns images, or masks, and not the other of the two, and where it turns images with
+    boxes.
+    """
     masked = zip(facts, masks or (), listing.cells("mask"), strict=True) if masks else ()
-    count = sum(_orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None)
-    if not count:
-        return ()
-    sentence = (
-        "images are turned as their EXIF orientation says, and their masks have no such tag or another one: check"
+    boxed = zip(facts, listing.boxes.of_image if listing.boxes else (), strict=False)
+    counts = {
+        "masks have no such tag or another one": sum(
+            _orientation(fact) != _orientation(mask) for fact, mask, at in masked if at is not None
+        ),
+        "boxes have none": sum(_orientation(fact) > 1 and len(boxes) > 0 for fact, boxes in boxed),
+    }
+    return tuple(
+        f"{count:,} images are turned as their EXIF orientation says, and their {what}: check that "
+        f"{what.partition(' ')[0]} lie on the lesions, or take the tag out of the images"
+        for what, count in counts.items()
+        if count
     )
-    return (f"{count:,} {sentence} that masks lie on the lesions, or take the tag out of the images",)
 
 
 def _orientation(fact: FileFact | None) -> int:

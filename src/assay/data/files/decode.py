@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +21,7 @@ from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Framing, Placement, cut_off, fit_image, fit_labels, is_colored, vanished
 from assay.data.files.pictures import (
+    HINT,
     VALUES,
     DecodedImage,
     Header,
@@ -230,7 +230,7 @@ def _list_values(values: list[int]) -> str:
 #
 # `data.files.fitting` fits an image and its mask into a square.
 
-IMAGE_VERSION = 6
+IMAGE_VERSION = 7
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256
@@ -407,7 +407,11 @@ def decode_images(
             fitted = fit_image(framing.kept(pixels), size, planes, dtype, box, framing.resize)
             out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
             # Graham's differences are spread over 16 bits already.
-            return _Filled(picture.notes, box, None if "ben-graham" in changes else _depth(picture, out, box))
+            return _Filled(
+                (*picture.notes, *_sign_hint(picture)),
+                box,
+                None if "ben-graham" in changes else _depth(picture, out, box),
+            )
 
         try:
             decoded = _fill(name, (len(sources), planes, size, size), dtype, one, cache)
@@ -450,8 +454,15 @@ _SPARED, _FEW_FILES = 100, 5
 """One file in so many, at least one in a set of `_FEW_FILES` files, may go beyond the range of its set."""
 _FAR = 3
 """Bits that a file must take more than the others to be clipped: 8 times their range."""
-_FLAT = 8
-"""An image that spans less than one part in so many of the range counts as flat."""
+
+
+def _sign_hint(picture: DecodedImage) -> tuple[str, ...]:
+    """Return the hint that values of 16 bit, whose format states no range, have lost their sign."""
+    if picture.used is None or picture.used.signed or picture.display:
+        return ()
+    from assay.data.files.hints import WRAPPED, wraps  # here: it loads for deep images alone
+
+    return (HINT + WRAPPED,) if wraps(picture.pixels, 16) else ()
 
 
 def _depth(picture: DecodedImage, fitted: np.ndarray, box: Placement) -> Depth | None:
@@ -520,39 +531,6 @@ def _read_as(files: Sequence[StoredRange], bits: int) -> str:
     contents = f"values of {min(file.low for file in within):,} to {most:,}" if signed else f"values up to {most:,}"
     subject = f"{'signed ' if signed else ''}16-bit files"
     return f"{subject} hold {contents}: they were read as {bits} bit, of {low:,} to {high:,}"
-
-
-def unlike_ranges(decoded: Decoded) -> list[str]:
-    """Return what is to be said where headers show the values of files over different ranges."""
-    displays = Counter(depth.display for depth in decoded.depths.values() if depth.display)
-    values, common = displays[VALUES], decoded.stretch.common
-    sentences: list[str] = []
-    if common:
-        sentences.append(
-            f"{values:,} DICOM images without a window are shown from {common[0]:,.6g} to {common[1]:,.6g}, so that "
-            "equal values look equal; the range of each by BitsStored, RescaleSlope and RescaleIntercept is not used"
-        )
-    if len(displays) > 1:
-        without = f", and {values:,} images without one" if values else ""
-        sentences.append(
-            f"headers show {displays.total() - values:,} images by {len(displays) - bool(values):,} windows or "
-            f"ranges{without}: equal values differ between images; give all the same window, or none"
-        )
-    return sentences
-
-
-def flatness(decoded: Decoded) -> str:
-    """Return a doubt where most images of more than 8 bit use little of the range that is shown; else empty."""
-    flat = [depth for depth in decoded.depths.values() if _FLAT * (depth.bright - depth.dark) < 65535]
-    if 2 * len(flat) <= len(decoded.depths):
-        return ""
-    ranges = Counter(f"{depth.range[0]:,.6g} to {depth.range[1]:,.6g}" for depth in flat)
-    (most, _), several = ranges.most_common(1)[0], len(ranges) > 1
-    return (
-        f"most images are nearly of one gray level: in {len(flat):,} of {len(decoded.depths):,} images of more than 8 "
-        f"bit, 98% of the pixels span less than an eighth of the range shown, {most}{' in most' if several else ''}; "
-        "scale their values, or set the range in the files (the window of DICOM, cal_min and cal_max of NIfTI)"
-    )
 
 
 def _fill(
@@ -625,7 +603,7 @@ def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
 
 # Content hash and header of files are kept by (path, size, time of change), so that planning is quick.
 
-NOTES_VERSION = 4
+NOTES_VERSION = 5
 """Rises when the same file yields another fact."""
 LOOKING = "looking at image files"
 _SETTLED = 2.0  # seconds: a file changed this lately may change again within one tick of the clock

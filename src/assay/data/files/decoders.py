@@ -77,6 +77,14 @@ def check_frames(dataset: Any) -> None:
         check_coded(_codestream(frame), dataset.Rows * dataset.Columns * dataset.SamplesPerPixel)
 
 
+def contradicts_sign(dataset: Any) -> bool:
+    """Return whether the JPEG 2000 of a DICOM file has a sign where the header has none, or none where it has one."""
+    if dataset.file_meta.TransferSyntaxUID not in _CODECS or "PixelData" not in dataset:
+        return False
+    frame = _codestream(next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    return frame.startswith(_CODESTREAM) and bool(frame[42] >> 7) != bool(dataset.get("PixelRepresentation"))
+
+
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """Markers of JPEG and JPEG-LS that a size follows."""
 _SCAN = 0xDA

@@ -1,4 +1,4 @@
-"""Doubts about tables and images of strangers: cells, patients, images and masks that are seldom meant as they are."""
+"""Doubts about tables and folders of strangers: cells, patients and files that are seldom meant as they are."""
 
 from __future__ import annotations
 
@@ -8,22 +8,13 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-from jaxtyping import Int
 
 from assay.core.errors import SpecError, key_text, shorten
 from assay.data.files.first_line import ENDINGS
 from assay.data.files.joins import same_id
 from assay.data.files.roles import MOST_CLASSES, ORIGINS, called_image, words_of
 from assay.data.files.table import TextTable, absent, fold, number
-from assay.spec.data import LESION
-
-if TYPE_CHECKING:
-    from assay.data.files.decode import Decoded
 
 _IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
 
@@ -89,6 +80,10 @@ def dates_among(values: Iterable[str]) -> list[str]:
 # Patients.
 
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
+_DIGITS = 15
+"""Digits that a number has in a spreadsheet: it writes zeros for all further ones."""
+_BY_CHANCE = 6
+"""Zeros behind these digits, over all ids, that are no chance."""
 
 
 def doubtful_patients(names: Sequence[object], lines: Sequence[int], word: str) -> dict[str, str]:
@@ -122,7 +117,42 @@ def doubtful_patients(names: Sequence[object], lines: Sequence[int], word: str) 
             f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
             f"{min(rounded)}: several may have become one"
         )
+    elif cut := _ids_with_zeros(first):
+        cautions["patients rounded"] = (
+            f"all {len(cut):,} patients with over {_DIGITS} digits end in zeros behind these, as a spreadsheet writes "
+            f"them, first in {word} {min(first[name] for name in cut)}: several may have become one; export ids as text"
+        )
     return cautions
+
+
+def _ids_with_zeros(names: Iterable[str]) -> list[str]:
+    """Return the ids of more digits than a spreadsheet keeps, if zeros are behind these in all of them."""
+    long = [name for name in names if name.isdecimal() and len(name.lstrip("0")) > _DIGITS]
+    behind = [name.lstrip("0")[_DIGITS:] for name in long]
+    return long if len("".join(behind)) >= _BY_CHANCE and not any(zeros.strip("0") for zeros in behind) else []
+
+
+_OLDEST, _FEW, _GAP = 125, 0.1, 1.2
+"""Years that nobody reaches, the share of such ages in another unit, and times that codes exceed the other ages."""
+_AGES = frozenset({"age", "ages", "alter", "edad", "eta", "idade", "leeftijd"})
+_OTHER_UNITS = frozenset({"month", "months", "day", "days", "week", "weeks", "monate", "wochen", "bone"})
+
+
+def old_ages(name: str, cells: Sequence[str], comma: bool) -> list[str]:
+    """Return the ages of a column that nobody reaches, if few rows have them: codes such as 300 for over 89.
+
+    Ages that go on to such numbers without a gap, or often reach them, are of another unit.
+    """
+    words = words_of(name)
+    if not words & _AGES or words & _OTHER_UNITS:
+        return []
+    ages = {cell: age for cell in {*cells} if (age := number(cell, comma)) is not None}
+    old = {cell: age for cell, age in ages.items() if age > _OLDEST}
+    oldest = max((age for cell, age in ages.items() if cell not in old), default=0)
+    count = sum(cell in old for cell in cells)
+    if not old or count > _FEW * sum(cell in ages for cell in cells) or min(old.values()) <= _GAP * oldest:
+        return []
+    return sorted(old, key=old.__getitem__)
 
 
 _SIDE = re.compile(r"(.*[0-9])[ _.-]*(l|r|left|right|od|os|re|le|li|lt|rt)")
@@ -176,7 +206,7 @@ def renumbered_patients(table: TextTable, patient: str, names: Iterable[str]) ->
     return {}
 
 
-# Images and masks.
+# Images.
 
 _ORIGINS = ORIGINS | {"centre", "klinik", "vendor", "manufacturer", "camera", "cohort", "source"}
 """Words of the names of folders of where images come from."""
@@ -262,49 +292,3 @@ def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
         return ()
     names = shorten(", ".join(repeated), 80)
     return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
-
-
-_FEWEST, _USUAL, _RARE = 5, 0.5, 0.1
-"""Images of each class, and shares of them with a lesion where masks show the class: at least, and at most."""
-
-
-def masks_against_classes(
-    decoded: Decoded, rows: Int[np.ndarray, "n"], target: Int[np.ndarray, "n"] | None, classes: Sequence[str]
-) -> str:
-    """Return a caution on masks that contradict the class, where those of one class usually show a lesion and those of
-    the other do not; else empty.
-
-    Args:
-        target: The class of each of `rows`; None where masks decide it.
-    """
-    if target is None or len(classes) != 2 or tuple(classes) == LESION.levels:
-        return ""
-    has_lesion = np.array([bool(decoded.array[at].any()) for at in rows.tolist()])
-    sizes, with_lesion = (np.bincount(target[chosen], minlength=2) for chosen in (target >= 0, has_lesion))
-    shares = with_lesion / np.maximum(sizes, 1)
-    ill, well = int(shares.argmax()), int(shares.argmin())
-    empty, wrong = int(sizes[ill] - with_lesion[ill]), int(with_lesion[well])
-    if sizes.min() < _FEWEST or shares[ill] < _USUAL or shares[well] > _RARE or not (empty or wrong):
-        return ""
-    counts = [(f"{empty:,} of {sizes[ill]:,} images of '{classes[ill]}' have an empty mask", empty),
-              (f"{wrong:,} of {sizes[well]:,} of '{classes[well]}' show a lesion", wrong)]  # fmt: skip
-    return f"{', and '.join(text for text, count in counts if count)}: check masks and classes"
-
-
-_GAP, _SHARE = 3, 0.05
-"""Bits between files of several kinds, and the share of the files from which they are a kind."""
-
-
-def unlike_bits(decoded: Decoded) -> str:
-    """Return a doubt where 16-bit files are of two kinds by the bits that their values take; else empty."""
-    files = [depth.used for depth in decoded.depths.values() if depth.used and not depth.used.signed]
-    bits = sorted(min(file.bits, decoded.stretch.unsigned) for file in files)
-    for lower, upper in pairwise(bits):
-        below = bits.index(upper)
-        if upper - lower >= _GAP and min(below, len(bits) - below) >= max(2, _SHARE * len(bits)):
-            return (
-                f"{below:,} 16-bit images hold values of up to {lower} bit, {len(bits) - below:,} of {upper} bit and "
-                f"more: shown over one range, the former are {2 ** (upper - lower)} times darker; check whether they "
-                "come from other devices, and save all over one range"
-            )
-    return ""

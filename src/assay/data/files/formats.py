@@ -16,8 +16,18 @@ import numpy as np
 from PIL import Image
 
 from assay.core.errors import DataError, extra, first_line, shorten
-from assay.data.files.decoders import check_coded, check_frames, check_tags, check_tiff, plugin_of, too_long
+from assay.data.files.decoders import (
+    check_coded,
+    check_frames,
+    check_tags,
+    check_tiff,
+    contradicts_sign,
+    plugin_of,
+    too_long,
+)
+from assay.data.files.hints import ASPECT, PADDING, SHAPE, SIGN, UNIT, WRAPPED, wraps
 from assay.data.files.pictures import (
+    HINT,
     OWN_RANGE,
     VALUES,
     DecodedImage,
@@ -174,16 +184,76 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         colors = _palette_colors(values, dataset)
         return DecodedImage(stored(values), palette=colors) if mask else DecodedImage(colors)
     if values.ndim == 3:
-        deep = values.dtype.kind == "u" and values.dtype != np.uint8 and not mask
-        return _over(values, *limits(int(dataset.BitsStored), signed=False)) if deep else DecodedImage(stored(values))
+        if mask:
+            return DecodedImage(stored(values))
+        deep = values.dtype.kind == "u" and values.dtype != np.uint8
+        colors = _over(values, *limits(int(dataset.BitsStored), signed=False)) if deep else DecodedImage(stored(values))
+        return replace(colors, notes=_aspect_hint(_pixel_ratio(dataset)))
     if mask:
         return DecodedImage(whole(values))
     gray = _apply_window(values, dataset)
-    if photometric != "MONOCHROME1":
-        return gray
-    used = gray.used and replace(gray.used, inverted=not gray.used.inverted)
-    assert gray.range is not None
-    return replace(gray, pixels=np.uint16(65535) - gray.pixels, range=gray.range[::-1], used=used)
+    if photometric == "MONOCHROME1":
+        used = gray.used and replace(gray.used, inverted=not gray.used.inverted)
+        assert gray.range is not None
+        gray = replace(gray, pixels=np.uint16(65535) - gray.pixels, range=gray.range[::-1], used=used)
+    return replace(gray, notes=(*gray.notes, *_hints(values, gray.pixels, dataset)))
+
+
+def _hints(values: np.ndarray, pixels: np.ndarray, dataset: Any) -> tuple[str, ...]:
+    """Return what header and values of a gray image suggest, as notes.
+
+    Args:
+        values: Stored values.
+        pixels: The same as they are shown.
+    """
+    is_unsigned = values.dtype.kind == "u" and "ModalityLUTSequence" not in dataset
+    shape = (str(dataset.get("PresentationLUTShape", "")), str(dataset.PhotometricInterpretation))
+    unit = str(dataset.get("Units") or dataset.get("RescaleType") or "").upper()
+    hints = {
+        WRAPPED: is_unsigned and wraps(values, int(dataset.BitsStored)),
+        PADDING: _is_padding_bright(values, pixels, dataset),
+        SHAPE: shape in (("INVERSE", "MONOCHROME2"), ("IDENTITY", "MONOCHROME1")),
+        SIGN: contradicts_sign(dataset),
+        UNIT + unit: unit not in ("", "US"),  # US: not specified (PS3.3, C.11.1.1.2)
+    }
+    return (*(HINT + hint for hint, applies in hints.items() if applies), *_aspect_hint(_pixel_ratio(dataset)))
+
+
+_PADDING, _BRIGHT, _BONE = 0.01, 0.9, 1000
+"""Share of the pixels that are padding, share of the range from which it is bright, and HU that no air has."""
+
+
+def _is_padding_bright(values: np.ndarray, pixels: np.ndarray, dataset: Any) -> bool:
+    """Return whether values that the header declares as padding are shown bright, or all corners of a CT are dense."""
+    padding = _declared_padding(values, dataset)
+    if padding is not None and _PADDING <= padding.mean() < 1:
+        limit = _BRIGHT * 65535
+        return bool(pixels[padding].mean() >= limit > pixels[~padding].mean())
+    corners = np.unique(values[:: len(values) - 1, :: values.shape[1] - 1])
+    if dataset.get("Modality") != "CT" or len(corners) > 1:
+        return False
+    dense = float(apply_modality_lut(corners, dataset)[0]) > _BONE
+    return dense and _PADDING <= float((values == corners[0]).mean()) < 1
+
+
+def _pixel_ratio(dataset: Any) -> float:
+    """Return the height of a pixel over its width by the header; 1 where it states none."""
+    for name in ("PixelAspectRatio", "PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            high, wide = map(float, dataset.get(name) or ())
+            return high / wide
+        except (TypeError, ValueError, ZeroDivisionError):
+            continue
+    return 1.0
+
+
+_SQUARE = 0.02
+"""Difference of height and width of a pixel up to which it is square."""
+
+
+def _aspect_hint(ratio: float) -> tuple[str, ...]:
+    is_square = not 0 < ratio < math.inf or abs(ratio - 1) <= _SQUARE
+    return () if is_square else (f"{HINT}{ASPECT}{ratio:.3g}",)
 
 
 _PHOTOMETRIC = {1: ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"), 3: ("RGB", "YBR_FULL", "YBR_FULL_422")}
@@ -346,13 +416,20 @@ def _own_range(values: np.ndarray, what: str) -> DecodedImage:
 
 def _used_values(values: np.ndarray, slope: float, intercept: float, dataset: Any) -> StoredRange:
     """Stored values of a DICOM image, without those that its header declares as padding (PS3.3, C.7.5.1.1.2)."""
-    padding = dataset.get("PixelPaddingValue")
-    if padding is not None:
-        first, last = sorted((int(padding), int(dataset.get("PixelPaddingRangeLimit", padding))))
-        inside = values[(values < first) | (values > last)]
-        values = inside if inside.size else values
+    padding = _declared_padding(values, dataset)
+    if padding is not None and not padding.all():
+        values = values[~padding]
     signed = bool(dataset.PixelRepresentation)
     return StoredRange(int(values.min()) if signed else 0, int(values.max()), signed, slope < 0, slope, intercept)
+
+
+def _declared_padding(values: np.ndarray, dataset: Any) -> np.ndarray | None:
+    """Return where values are padding by the header; None where it declares none."""
+    padding = dataset.get("PixelPaddingValue")
+    if padding is None:
+        return None
+    first, last = sorted((int(padding), int(dataset.get("PixelPaddingRangeLimit", padding))))
+    return (values >= first) & (values <= last)
 
 
 def _first(value: Any) -> float:
@@ -376,10 +453,28 @@ def nifti_header(data: bytes) -> Header:
     if len(shape) != 2:
         text = " x ".join(str(length) for length in header.get_data_shape())
         raise Unreadable(f"it is a volume of {text}; 3-D images are not supported yet", "export one slice a file")
+    _check_forms(header)
     rescaled = header.get_slope_inter() not in ((None, None), (1.0, 0.0))
     deep = header.get_data_dtype() not in (np.uint8, _RGB) or rescaled
     axes = "".join(code for code, length in zip(codes, stored_lengths, strict=False) if length != 1)
     return Header(shape[0], shape[1], deep, axes=axes, grid=_nifti_grid(header, turns))
+
+
+_APART = 0.5
+"""Cosine of the angle between an axis of sform and of qform below which they are no two frames of one position."""
+
+
+def _check_forms(header: Any) -> None:
+    """Raise Unreadable where sform and qform both say how axes run, and differ in an axis of the slice."""
+    if not (header["sform_code"] and header["qform_code"]):
+        return
+    forms = [header.get_sform()[:3, :3], header.get_qform()[:3, :3]]
+    used = [at for at, length in enumerate(map(int, header.get_data_shape()[:3])) if length != 1]
+    first, second = (form[:, used] / np.linalg.norm(form[:, used], axis=0) for form in forms)
+    if ((first * second).sum(axis=0) < _APART).any():
+        axes = ["".join(ornt2axcodes(io_orientation(form))) for form in (header.get_sform(), header.get_qform())]
+        what = f"its sform and qform contradict each other: axes run to {axes[0]} by the one and {axes[1]} by the other"
+        raise Unreadable(what, "correct one of them, or set the code of the wrong one to 0")
 
 
 def _nifti_grid(header: Any, turns: np.ndarray | None) -> tuple[float, ...]:
@@ -423,13 +518,23 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         return DecodedImage(values)
     if mask:
         return DecodedImage(whole(values))
+    notes = _aspect_hint(_ratio_of_slice(image, turns))
     if image.get_data_dtype() == np.uint8 and not _is_rescaled(image):
-        return DecodedImage(values.astype(np.uint8))
+        return DecodedImage(values.astype(np.uint8), notes)
     finite(values)
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if high > low:
-        return _over(values, low, high, f"range {low:g} {high:g}")
-    return _own_range(values, "a NIfTI slice without cal_min and cal_max")
+        return replace(_over(values, low, high, f"range {low:g} {high:g}"), notes=notes)
+    picture = _own_range(values, "a NIfTI slice without cal_min and cal_max")
+    return replace(picture, notes=(*picture.notes, *notes))
+
+
+def _ratio_of_slice(image: Any, turns: np.ndarray | None) -> float:
+    """Return the height of a pixel of a NIfTI slice over its width."""
+    sizes = image.header.get_zooms()[: image.ndim]
+    order = range(image.ndim) if turns is None else (at for at in np.argsort(turns[:, 0]) if at < image.ndim)
+    used = [float(sizes[at]) for at in order if image.shape[at] != 1]
+    return used[1] / used[0] if len(used) == 2 and all(used) else 1.0
 
 
 _RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])

@@ -82,7 +82,7 @@ def is_output(folder: Path) -> bool:
 
 def folders_in(folder: Path) -> list[Path]:
     """Return the folders of a folder in sorted order, without hidden ones and those that Assay wrote."""
-    inside = (path for path in _listed(folder) if path.is_dir() and not path.name.startswith("."))
+    inside = (path for path in _listed(folder) if path.is_dir() and _is_visible(path.name))
     return sorted(path for path in inside if not is_output(path))
 
 
@@ -102,6 +102,14 @@ def _walk_below(folder: Path) -> Iterator[Path]:
     for inside in folders_in(folder):
         if not inside.is_symlink():
             yield from _walk_below(inside)
+
+
+_OF_SYSTEMS = frozenset({"__macosx"})
+"""Names of folders that other systems write into archives, in small letters: they hold copies of names, no images."""
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name.casefold() not in _OF_SYSTEMS
 
 
 _ASIDE = frozenset({
@@ -192,7 +200,7 @@ def files_named_as_images(folder: Path) -> list[Path]:
     """
     files: list[Path] = []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = filter(_is_visible, folders)
         files += [Path(place, name) for name in names if not name.startswith(".") and _ENDING.search(name)]
     return files
 

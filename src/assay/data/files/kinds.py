@@ -180,7 +180,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         target: The column whose values that may mean unknown were asked about.
         comma: How numbers are written, where the columns have the kinds of `kind_named`, and no others.
     """
-    from assay.data.files.doubts import dates_among  # here, as below: it loads for tables alone
+    from assay.data.files.doubts import dates_among, old_ages  # here, as below: it loads for tables alone
 
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear: list[str] = []
@@ -193,6 +193,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         count = 0 if any(number(cell) is not None for cell in set(cells)) else cells.count("None")
         unclear += [f"'None' in {_rows(count)} of {name}, read as missing"] if count else []
         doubts = _doubtful_cells([cell for cell in cells if cell not in counts]) if name != target else []
+        doubts += [age for age in (old_ages(name, cells, bool(comma)) if name != target else ()) if age not in doubts]
         unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
         values = {cell for cell in {*cells} if not absent(cell)}
         dates = dates_among(values) if name != target else []

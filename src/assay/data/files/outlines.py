@@ -230,7 +230,7 @@ def _id(value: Any, of: str, path: Path) -> int | str:
     return value
 
 
-_OF_ANNOTATION = ("image_id", "category_id", "iscrowd", "segmentation")
+_OF_ANNOTATION = ("image_id", "category_id", "iscrowd", "segmentation", "bbox")
 
 
 def _needed(entry: dict[str, Any]) -> dict[str, Any]:
@@ -296,12 +296,32 @@ def _draw_outlines(
     single = [(entry, label) for entry, label in named if label != IGNORED and not entry.get("iscrowd")]
     ignored = len(single) < len(named)
     outlines = [(entry.get("segmentation"), label) for entry, label in single]
+    turned = any(_is_transposed(entry.get("segmentation"), entry.get("bbox")) for entry, _ in single)
     size = (image.get("height"), image.get("width"))
     described = [[repr(segmentation), label] for segmentation, label in outlines]
+    if turned:
+        return unknown(Unreadable("its polygons have x where its `bbox` has y, and y where it has x", _PIXELS))
     lesion = None if ignored else any(label for _, label in outlines)
     return WrittenMask(
         content_hash([*described, repr((size, ignored))], 32), partial(_fill_outlines, outlines, size), lesion, ignored
     )
+
+
+_NEAR = 2.0
+"""Pixels by which the box of a polygon may differ from `bbox`, as rounded ones do."""
+
+
+def _is_transposed(segmentation: Any, bbox: Any) -> bool:
+    """Return whether x and y of polygons are exchanged by the box of their annotation."""
+    try:
+        points = np.concatenate([np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in segmentation])
+        x, y, width, height = map(float, bbox)
+    except (TypeError, ValueError, OverflowError):
+        return False  # other faults of polygons have errors of their own
+    edges = np.concatenate([points.min(axis=0), points.max(axis=0)]) if len(points) else np.zeros(4)
+    box = np.array([x, y, x + width, y + height])
+    fits = [bool((np.abs(edges[order] - box) <= _NEAR).all()) for order in ([0, 1, 2, 3], [1, 0, 3, 2])]
+    return fits == [False, True]
 
 
 def _fill_outlines(

@@ -15,6 +15,8 @@ from assay.data.files.table import Unreadable
 
 OWN_RANGE = "was scaled from its own minimum to its maximum"
 """End of the note on an image whose gray values cannot be compared with those of others."""
+HINT = "hint: "
+"""Beginning of a note that is no change of an image: a word of `image_doubts` on what its header or values suggest."""
 SMALLEST = 8
 """Pixels on the shorter side below which a file is no image."""
 

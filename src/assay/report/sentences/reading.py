@@ -17,12 +17,12 @@ KEYS = (
     "outputs", "scaling", "encoding", "thousands", "parts", "read as one", "folders of other classes", "ages in years",
     "may mean unknown", "shares as classes",
     "large patient", "patients alike", "patients by side", "patients by site", "patients rounded", "gray values",
-    "columns left out", "left out", "AUROC",
+    "pixels", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({
     "folders of other classes", "may mean unknown", "shares as classes", "large patient", "patients alike",
-    "patients by side", "patients by site", "patients rounded", "gray values", "lesions",
+    "patients by side", "patients by site", "patients rounded", "gray values", "pixels", "lesions",
 })  # fmt: skip
 
 

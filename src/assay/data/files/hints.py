@@ -1,0 +1,49 @@
+"""Words for what header or values of an image file suggest, as notes of it, and the search for lost signs."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Shaped
+
+WRAPPED, PADDING, SHAPE, SIGN = "wrapped", "padding", "presentation", "sign"
+UNIT, ASPECT = "unit ", "aspect "
+"""Followed by a unit, and by the height of a pixel over its width."""
+
+_LEAST_BITS = 9
+"""Values of fewer bits are seldom numbers with a sign."""
+_NEAR = 1 / 8
+"""Share of the range at either end in which values are near zero, before or behind it."""
+_CROSSING, _REST = 0.001, 0.1
+"""Share of neighbors that cross zero, from which values are wrapped, and share of jumps that may remain with a sign."""
+_DIFFERENT = 8
+"""Different values below zero, from which they are no marks of one gray level."""
+_PIXELS = 1 << 19
+"""About so many pixels of an image are compared with their neighbors."""
+
+
+def wraps(values: Shaped[np.ndarray, "h w"], bits: int) -> bool:
+    """Return whether unsigned values of so many bits are negative ones that have lost their sign.
+
+    Neighbors then jump by more than half of the range across zero, and hardly any do if values have a sign. Marks and
+    metal of the highest value jump too, but have few values or smooth edges.
+
+    Examples:
+        >>> units = np.random.default_rng(0).integers(-300, 300, (32, 32))
+        >>> wraps(units % 4096, 12), wraps(units + 1024, 12)
+        (True, False)
+    """
+    full = 1 << bits
+    near = full * _NEAR
+    if values.ndim != 2 or bits < _LEAST_BITS or int(values.max()) < full - near or int(values.min()) >= near:
+        return False
+    rows = values[:: max(1, values.size // _PIXELS)].astype(np.int64)
+    low, high = np.minimum(rows[:, 1:], rows[:, :-1]), np.maximum(rows[:, 1:], rows[:, :-1])
+    jumps = high - low > full // 2
+    crossing = jumps & (low < near) & (high >= full - near) & (high < full)
+    signed = np.where(rows >= full // 2, rows - full, rows)
+    rest = np.abs(np.diff(signed, axis=1)) > full // 2
+    return bool(
+        crossing.sum() >= _CROSSING * low.size
+        and rest.sum() <= _REST * jumps.sum()
+        and len(np.unique(high[crossing & (high < full - 1)])) >= _DIFFERENT
+    )
