@@ -234,10 +234,13 @@ def _masks(
         return None, (), (), {}
     refuse_empty(pixels.masks, positions, listing.where)
     facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
+    from assay.data.files.alignment import doubts_of_masks
     from assay.data.files.doubts import masks_against_classes
 
-    if unlike := masks_against_classes(pixels.masks, positions, listing.target, listing.classes):
-        read = {**read, "lesions": "; ".join(filter(None, (read.get("lesions"), unlike)))}
+    unlike = masks_against_classes(pixels.masks, positions, listing.target, listing.classes)
+    arrays = (pixels.images.array, pixels.masks.array, pixels.masks.notes)
+    doubts = filter(None, (read.get("lesions"), unlike, *doubts_of_masks(*arrays, positions, listing.cells("image"))))
+    read = {**read, "lesions": text} if (text := "; ".join(doubts)) else read
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 
