@@ -116,7 +116,7 @@ def cases_in_memory(**columns: Any) -> pd.DataFrame:
     for name, given in columns.items():
         if isinstance(given, Mapping | Set):
             raise DataError(
-                f"{name} is a {type(given).__name__}: give one value for each case in their order, as a list"
+                f"{name} is a {type(cast('Any', given)).__name__}: give one value for each case in their order, as a list"
             )
         values = array_of(given)
         values = np.array(list(given), dtype=object) if values is None else values
@@ -129,16 +129,17 @@ def cases_in_memory(**columns: Any) -> pd.DataFrame:
             raise DataError(f"{name} has {len(values):,} values, and {first} {len(table):,}: give one for each case")
         table[name] = values
         if isinstance(given, pd.Series):
-            if index is not None and not given.index.equals(index):
-                same = len({*given.index} & {*index})
-                is_counted = any(each.equals(pd.RangeIndex(len(given))) for each in (given.index, index))
-                if same == len(given) or (same and not is_counted):
-                    rows = "the same rows as" if same == len(given) else f"{same:,} of the {len(given):,} rows of"
+            theirs = given.index
+            if index is not None and not theirs.equals(index):
+                same = len({*theirs} & {*index})
+                is_counted = any(each.equals(pd.RangeIndex(len(table))) for each in (theirs, index))
+                if same == len(table) or (same and not is_counted):
+                    rows = "the same rows as" if same == len(table) else f"{same:,} of the {len(table):,} rows of"
                     raise DataError(
                         f"{name} names {rows} {first} in another order: give both in one order, such as "
                         f"{name}.reindex({first}.index), or as arrays if their order is the same"
                     )
-            index = given.index if index is None else index
+            index = theirs if index is None else index
     return table
 
 
