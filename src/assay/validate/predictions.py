@@ -115,9 +115,7 @@ def cases_in_memory(**columns: Any) -> pd.DataFrame:
     first, index = next(iter(columns)), None
     for name, given in columns.items():
         if isinstance(given, Mapping | Set):
-            raise DataError(
-                f"{name} is a {type(cast('Any', given)).__name__}: give one value for each case in their order, as a list"
-            )
+            raise DataError(f"{name} is a {type(cast('Any', given)).__name__}: give one value for each case, as a list")
         values = array_of(given)
         values = np.array(list(given), dtype=object) if values is None else values
         if values.ndim > 1 and values.size == len(values):
