@@ -698,6 +698,32 @@ def test_series_in_another_order(tmp_path: Path) -> None:
 
 
 @situation(
+    "two series of pandas of which each lacks another row, for `assay.validate`",
+    "refused: by position, the rows between are those of their neighbors",
+)
+def test_series_that_lack_other_rows(tmp_path: Path) -> None:
+    classes, scores = (pd.Series(values, index=[f"x{at}" for at in range(60)]) for values in _scored())
+    with pytest.raises(AssayError, match="y_score names 58 of the 59 rows of y_true in another order"):
+        assay.validate(classes.drop("x3"), scores.drop("x50"), out=tmp_path / "v")
+    part = classes.sample(40, random_state=0)  # as after a split, with scores that a model gives as an array
+    found = assay.validate(part, pd.Series(scores[part.index].to_numpy()), out=tmp_path / "w")
+    assert _auroc(found) == pytest.approx(roc_auc_score(part, scores[part.index]), abs=1e-12)
+    numbered = classes.reset_index(drop=True).sample(40, random_state=0)
+    found = assay.validate(numbered, pd.Series(scores.to_numpy()[numbered.index]), out=tmp_path / "u")
+    assert _auroc(found) == pytest.approx(roc_auc_score(numbered, scores.to_numpy()[numbered.index]), abs=1e-12)
+
+
+@situation("scores or patients as a dict or a set, for `assay.validate`", "refused: its keys are no scores")
+def test_mappings_are_no_scores(tmp_path: Path) -> None:
+    classes, scores = _scored()
+    for given in (dict(enumerate(scores)), {*scores}):
+        with pytest.raises(AssayError, match=f"y_score is a {type(given).__name__}: give one value for each case"):
+            assay.validate(classes, given, out=tmp_path / "v")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(AssayError, match="patient is a dict: give one value"):
+        assay.validate(classes, scores, patient=dict(enumerate(scores)), out=tmp_path / "v")  # pyright: ignore
+
+
+@situation(
     "masked arrays of NumPy, for `assay.validate`", "masked scores are missing: their cases are rejected, and counted"
 )
 def test_masked_scores(tmp_path: Path) -> None:

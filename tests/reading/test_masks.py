@@ -670,3 +670,99 @@ def test_boxes_of_turned_images(tmp_path: Path) -> None:
     spec = {"folder": str(table.parent), "target": "label", "size": SIDE, "boxes": {"table": "boxes.csv"}}
     (doubt,) = load_dataset(DataSpec.model_validate(spec), ArrayCache(tmp_path / "cache")).card.doubts
     assert "2 images are turned as their EXIF orientation says, and their boxes have none" in doubt
+
+
+def drawn(at: int) -> np.ndarray:
+    """A lesion [48, 48] of its own size and place."""
+    draw = np.random.default_rng(at)
+    down, across = np.mgrid[:48, :48]
+    middle, radii = draw.integers(9, 39, 2), draw.integers(4, 8, 2)
+    return ((down - middle[0]) / radii[0]) ** 2 + ((across - middle[1]) / radii[1]) ** 2 <= 1
+
+
+def folder_of_masks(folder: Path, masks: Sequence[np.ndarray]) -> Path:
+    """Images images/1.png and so on, brighter in lesions, and these masks."""
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for at, mask in enumerate(masks):
+        pixels = np.random.default_rng(at).normal(80, 10, (48, 48)) + 60 * drawn(at)
+        (folder / "images" / f"{at + 1}.png").write_bytes(encoded(pixels.clip(0, 255).astype(np.uint8), "PNG"))
+        (folder / "masks" / f"{at + 1}.png").write_bytes(encoded(mask, "PNG"))
+    return folder
+
+
+def gray(lesion: np.ndarray) -> np.ndarray:
+    return lesion * np.uint8(255)
+
+
+AS_TEXT = sorted(range(1, 31), key=str)
+MISPLACED = {
+    "": [gray(drawn(at)) for at in range(30)],
+    "mirrored": [gray(drawn(at))[:, ::-1] for at in range(30)],
+    "turned upside down": [gray(drawn(at))[::-1] for at in range(30)],
+    "transposed (rows for columns)": [gray(drawn(at)).T for at in range(30)],
+    "with the image after theirs": [gray(drawn((at + 1) % 30)) for at in range(30)],
+    "with the image before theirs": [gray(drawn((at - 1) % 30)) for at in range(30)],
+    "in another order: of names as numbers": [gray(drawn(number - 1)) for number in AS_TEXT],
+}
+
+
+@pytest.mark.parametrize("how", MISPLACED)
+@situation(
+    "masks that were written mirrored, turned or transposed, so that they fit their images better the other way",
+    "a caution among the first lines, with what fits better",
+)
+@situation(
+    "masks of the next image, or named in another order than images, as 10 before 2, so that each is of another image",
+    "a caution among the first lines, with what fits better",
+)
+@situation("masks that lie on their images", "no caution, also of the real sets that we have")
+def test_masks_that_fit_better_elsewhere(ask: Asking, tmp_path: Path, how: str) -> None:
+    said = ask("look", folder_of_masks(tmp_path / "set", [np.ascontiguousarray(mask) for mask in MISPLACED[how]])).out
+    caution = f"caution: lesions: masks fit the edges in 30 images clearly better {how}"
+    assert (caution in said) if how else ("lesions:" not in said), said
+
+
+def outlined(lesion: np.ndarray) -> np.ndarray:
+    shifted = [np.roll(lesion, by, axis) for axis in (0, 1) for by in (1, -1)]
+    return np.logical_or.reduce(shifted) & ~lesion
+
+
+@situation(
+    "masks that are lines around the lesions", "a caution among the first lines: fill them, if they mean the area"
+)
+@situation("masks of a net of thin vessels", "no caution")
+def test_outlines_as_masks(ask: Asking, tmp_path: Path) -> None:
+    lines = folder_of_masks(tmp_path / "lines", [gray(outlined(drawn(at))) for at in range(8)])
+    assert "8 of 8 masks are lines around an area: fill them, if they mean it" in ask("look", lines).out
+    net = np.zeros((48, 48), bool)
+    net[4:44:8, 4:44] = net[4:44, 4:44:8] = True
+    nets = folder_of_masks(tmp_path / "nets", [gray(np.roll(net, at, axis=1)) for at in range(8)])
+    assert "lesions:" not in ask("look", nets).out
+
+
+@situation("pictures in place of masks: the image with its lesion drawn on it", "refused: it is a picture and no mask")
+def test_pictures_as_masks(ask: Asking, tmp_path: Path) -> None:
+    def overlay(at: int) -> np.ndarray:
+        picture = np.random.default_rng(at).normal(100, 25, (48, 48, 1)).clip(0, 255).repeat(3, axis=2)
+        return np.where(outlined(drawn(at))[..., None], [255, 0, 0], picture).astype(np.uint8)
+
+    said = ask("look", folder_of_masks(tmp_path / "set", [overlay(at) for at in range(8)]))
+    assert said.code == 2
+    assert "it is a picture of" in said.err
+
+
+@situation(
+    "masks of one color each, red in some and green in others, as of benign and malignant lesions",
+    "read as one kind, with a caution that counts the colors",
+)
+@situation("masks that are all red", "no caution")
+def test_colors_of_masks(ask: Asking, tmp_path: Path) -> None:
+    def colored(at: int, color: list[int]) -> np.ndarray:
+        return (drawn(at)[..., None] * np.array(color)).astype(np.uint8)
+
+    several = [colored(at, [255, 0, 0] if at < 5 else [0, 200, 0]) for at in range(8)]
+    caution = "lesions: their color is red in 5 masks, green in 3 masks: all are one kind"
+    assert caution in ask("look", folder_of_masks(tmp_path / "several", several)).out
+    red = folder_of_masks(tmp_path / "red", [colored(at, [255, 0, 0]) for at in range(8)])
+    assert "lesions:" not in ask("look", red).out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import filterfalse
 from pathlib import Path
@@ -108,12 +108,14 @@ def cases_in_memory(**columns: Any) -> pd.DataFrame:
     Values that an array masks are missing.
 
     Raises:
-        DataError: One has another length, or several values in a row; or the indices of two series of pandas name the
-            same rows in another order.
+        DataError: One has another length, several values in a row, or no order; or the indices of two series of pandas
+            name the same rows in another order, or some of the same.
     """
     table = pd.DataFrame()
     first, index = next(iter(columns)), None
     for name, given in columns.items():
+        if isinstance(given, Mapping | Set):
+            raise DataError(f"{name} is a {type(cast('Any', given)).__name__}: give one value for each case, as a list")
         values = array_of(given)
         values = np.array(list(given), dtype=object) if values is None else values
         if values.ndim > 1 and values.size == len(values):
@@ -125,12 +127,17 @@ def cases_in_memory(**columns: Any) -> pd.DataFrame:
             raise DataError(f"{name} has {len(values):,} values, and {first} {len(table):,}: give one for each case")
         table[name] = values
         if isinstance(given, pd.Series):
-            if index is not None and not given.index.equals(index) and set(given.index) == set(index):
-                raise DataError(
-                    f"{name} names the same rows as {first} in another order: give both in one order, such as "
-                    f"{name}.reindex({first}.index), or as arrays if their order is the same"
-                )
-            index = given.index if index is None else index
+            theirs = given.index
+            if index is not None and not theirs.equals(index):
+                same = len({*theirs} & {*index})
+                is_counted = any(each.equals(pd.RangeIndex(len(table))) for each in (theirs, index))
+                if same == len(table) or (same and not is_counted):
+                    rows = "the same rows as" if same == len(table) else f"{same:,} of the {len(table):,} rows of"
+                    raise DataError(
+                        f"{name} names {rows} {first} in another order: give both in one order, such as "
+                        f"{name}.reindex({first}.index), or as arrays if their order is the same"
+                    )
+            index = theirs if index is None else index
     return table
 
 

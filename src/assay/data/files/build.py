@@ -227,12 +227,21 @@ def _masks(
         return None, (), (), {}
     refuse_empty(pixels.masks, positions, listing.where)
     facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
+    from assay.data.files.alignment import doubts_of_masks
     from assay.data.files.image_doubts import masks_against_classes, partly_inverted
 
-    unlike = masks_against_classes(pixels.masks, positions, listing.target, listing.classes)
-    turned = partly_inverted(pixels.masks, positions, pixels.native[positions], framing, listing.numbers, listing.word)
-    if more := [*filter(None, (unlike, turned))]:
-        read = {**read, "lesions": "; ".join(filter(None, (read.get("lesions"), *more)))}
+    doubts = filter(
+        None,
+        (
+            read.get("lesions"),
+            masks_against_classes(pixels.masks, positions, listing.target, listing.classes),
+            partly_inverted(pixels.masks, positions, pixels.native[positions], framing, listing.numbers, listing.word),
+            *doubts_of_masks(
+                pixels.images.array, pixels.masks.array, pixels.masks.notes, positions, listing.cells("image")
+            ),
+        ),
+    )
+    read = {**read, "lesions": text} if (text := "; ".join(doubts)) else read
     return ArrayMasks(pixels.masks.array, positions, listing.meaning.kinds), facts, warnings, read
 
 

@@ -42,7 +42,7 @@ from assay.spec.schema import BACKGROUND, IGNORE, DataSpec
 # in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colors, or values
 # of which none is above half, are refused. In a lossy file values are smeared: see `_of_lossy`.
 
-MASK_VERSION = 4
+MASK_VERSION = 5
 """Rises when the same file gives another label map."""
 UNIT = "0 and 1"
 """The note of a mask that holds 0 and 1 only, where others of its set might hold 0 and 255."""
@@ -144,6 +144,8 @@ def _by_number(stored: DecodedImage, labels: Mapping[int, int]) -> np.ndarray:
 
 
 def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
+    from assay.data.files.alignment import color_notes, levels_of_picture  # here: it loads for masks alone
+
     pixels = stored.pixels
     if pixels.dtype == np.bool_:
         return np.atleast_3d(pixels).max(axis=2), ()
@@ -151,6 +153,8 @@ def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
         pixels = stored.palette  # a label tool writes 0 and 1 with any colors; other indices say nothing by themselves
     gray = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     largest, range_ = int(gray.max()), int(np.iinfo(gray.dtype).max)
+    if levels := levels_of_picture(gray):
+        raise Unreadable(f"it is a picture of {levels} gray levels and no mask", _EXPORT)
     if stored.lossy:
         return _of_lossy(gray, range_), ()
     if largest <= 1:
@@ -158,7 +162,8 @@ def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
     values = _several(pixels, gray, range_)
     if values:
         raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _has_color(pixels) else _example_values(gray))
-    return gray > range_ // 2, (SMOOTH,) if ((gray > 0) & (gray < gray.max())).any() else ()
+    smooth = (SMOOTH,) if ((gray > 0) & (gray < gray.max())).any() else ()
+    return gray > range_ // 2, (*smooth, *color_notes(pixels, gray > range_ // 2))
 
 
 def _of_lossy(gray: np.ndarray, range_: int) -> np.ndarray:
