@@ -22,9 +22,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 106,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20470,
-    "lines that an import of compare loads": 15040,
-    "lines that an import of page loads": 8120,
+    "lines that an import of look loads": 20495,
+    "lines that an import of compare loads": 15055,
+    "lines that an import of page loads": 8145,
 }
 
 
