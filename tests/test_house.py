@@ -21,7 +21,7 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 106,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 600,
+    "internal names that tests import": 603,
     "lines that an import of look loads": 20495,
     "lines that an import of compare loads": 15055,
     "lines that an import of page loads": 8145,

@@ -311,7 +311,7 @@ def _tensor_files(path: Path) -> tuple[Path, ...]:
         raise WeightsError(f"{path} is damaged, or no ONNX file: {first_line(error)}") from error
     functions = {function.domain for function in islice(model.functions, MOST_PARTS)}
     folder, files = path.parent.resolve(), dict[Path, None]()
-    for count, part in enumerate(chain.from_iterable(map(_parts, chain([model.graph], model.functions)))):
+    for count, part in enumerate(chain.from_iterable(map(_graph_parts, chain([model.graph], model.functions)))):
         if count > MOST_PARTS:
             raise WeightsError(f"{path.name} has over {MOST_PARTS:,} operators and tensors, more than a network has")
         if isinstance(part, onnx.NodeProto):
@@ -338,7 +338,7 @@ def _file_inside(folder: Path, path: Path, location: str) -> Path:
     return file
 
 
-def _parts(graph: Any) -> Iterator[Any]:
+def _graph_parts(graph: Any) -> Iterator[Any]:
     """Yield a graph or function, and its nodes and tensors, of subgraphs too, one at a time: a file may have millions.
 
     Tensors of a function are the defaults of its attributes.
@@ -358,7 +358,7 @@ def _parts_of_attributes(attributes: Any) -> Iterator[Any]:
         yield from chain([attribute.t], attribute.tensors)
         yield from _dense(chain([attribute.sparse_tensor], attribute.sparse_tensors))
         for inner in chain([attribute.g], attribute.graphs):
-            yield from _parts(inner)
+            yield from _graph_parts(inner)
 
 
 def _dense(sparse: Any) -> Iterator[Any]:
