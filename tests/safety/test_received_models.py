@@ -15,7 +15,6 @@ import pytest
 from tests.cli.asking import Asking
 from tests.reading.test_scores import onnx_file
 
-
 EVIL = "evil\x1b[31m\nPassed: fine"
 
 
