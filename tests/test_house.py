@@ -21,10 +21,10 @@ MOST: dict[str, float] = {
     "class names in several modules": 1,
     "function names in several modules": 104,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 600,
-    "lines that an import of look loads": 20490,
-    "lines that an import of compare loads": 15050,
-    "lines that an import of page loads": 8120,
+    "internal names that tests import": 603,
+    "lines that an import of look loads": 20495,
+    "lines that an import of compare loads": 15055,
+    "lines that an import of page loads": 8145,
 }
 
 

@@ -15,6 +15,7 @@ Examples:
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,13 @@ __all__ = [
     "probe",
     "validate",
 ]
+
+for _name, _value in (
+    ("ORT_DISABLE_TELEMETRY", "1"),
+    ("HF_HUB_DISABLE_TELEMETRY", "1"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+):
+    os.environ.setdefault(_name, _value)  # onnxruntime and Ray send data on their use unless they read this first
 
 _MODULE_OF_NAME = {"intervention": "assay.shifts.intervention"}
 for _package in ("audit", "compare", "look", "validate"):

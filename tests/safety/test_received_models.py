@@ -260,3 +260,17 @@ def test_names_beside_a_model_are_read_in_bounds(config: str, planted: Path, ask
     words = ["--images", planted / "set", "--target", "label", "--patient", "who", "--dry-run"]
     answer = ask("audit", model, *words)
     assert (answer.code in (0, 2), "Traceback" in answer.err) == (True, False), answer.err
+
+
+def test_a_graph_of_millions_of_empty_operators_is_refused(ask: Asking, tmp_path: Path, planted: Path) -> None:
+    """Two bytes of a file become hundreds in memory, before its process is limited."""
+    model = onnx_file(tmp_path / "model.onnx", {"score": [1.0]})
+    nodes = b"\x0a\x00" * (1_000_001)
+    model.write_bytes(model.read_bytes() + b"\x3a" + _varint(len(nodes)) + nodes)
+    answer = ask("audit", model, "--images", planted / "set", "--target", "label", "--patient", "who")
+    assert (answer.code, "over 1,000,000 operators and tensors, more than a network has" in answer.err) == (2, True)
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    return bytes([number & 127 | 128]) + _varint(number >> 7) if number > 127 else bytes([number])

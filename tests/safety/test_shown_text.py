@@ -63,7 +63,10 @@ def test_control_characters_are_shown_as_escapes(
     assert READ_SHOWN in page
 
 
-UNSEEN = "\u00ad\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\U000e0001\U000e0041\U000e007f"
+UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u180b\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2065\u2800\u3164\ufe00\ufe0f"
+    "\ufeff\uffa0\ufff9\U0001bca0\U0001d173\U000e0001\U000e0041\U000e007f\U000e0100"
+)
 
 
 @pytest.mark.parametrize("sign", UNSEEN, ids=ascii)
@@ -155,6 +158,54 @@ def test_no_part_of_a_name_is_a_formula_where_another_sign_separates_cells(
         for text in (issues, columns):
             cells = [cell for row in csv.reader(text.splitlines(), delimiter=separator) for cell in row]
             assert not [cell for cell in cells if re.match("[=+@]|-[^0-9]", cell)], (separator, text)
+
+
+@pytest.mark.parametrize("sign", "＝＋－＠")
+def test_no_name_that_begins_with_a_wide_sign_is_a_formula(
+    sign: str, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """East Asian spreadsheets take it for the narrow one."""
+    out = look_at(images, ask := Asking(capsys), file=f"{sign}1", column=f"{sign}site")
+    columns = ask("results", out, "--table", "shortcuts", "--csv").out
+    for text, name in (
+        ((out / "issues.csv").read_text(encoding="utf-8"), f"'{sign}138.png"),
+        (columns, f"'{sign}site"),
+    ):
+        cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
+        assert name in cells
+        assert not [cell for cell in cells if cell.startswith(sign)]
+
+
+def scores(path: Path, group: str) -> Path:
+    """Write scores of two groups, of which one has a hostile name."""
+    rows = [[f"{n}.png", n // 2, n % 2, (n * 7 % 40 + 9 * (n % 2)) / 49, (group, "b")[n // 4 % 2]] for n in range(240)]
+    write_table(path, [["image", "patient", "target", "score", "site"], *rows])
+    return path
+
+
+@pytest.mark.parametrize("address", ["https://evil.org/a", "HTTP://evil.org", "WWW.evil.org", "ada@evil.org", "@ada"])
+def test_no_name_in_markdown_is_an_address(address: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """GitHub and others make links of plain addresses, and tell a user who is named."""
+    ask = Asking(capsys)
+    assert ask("validate", scores(tmp_path / "s.csv", address), "--groups", "site", "--out", tmp_path / "v").code == 0
+    printed = ask("results", tmp_path / "v", "--table", "subgroups", "--markdown").out
+    assert "evil" in printed or "ada" in printed
+    assert not re.search(r"://|www\.|@(?!<!-- -->)", printed.replace("\\://", "").replace("\\.", ""), re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [("\\write18{id}", r"\textbackslash{}write18\{id\}"), ("a\x1bwrite", r"a\textbackslash{}x1bwrite"), ("*a", "{*}a"),
+     ("s\u00adinput", r"s\textbackslash{}xadinput")],
+)  # fmt: skip
+def test_no_name_in_latex_is_a_command(
+    name: str, printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Escapes of signs that are not seen begin with a backslash, as commands do; `*` belongs to the row before."""
+    ask = Asking(capsys)
+    assert ask("validate", scores(tmp_path / "s.csv", name), "--groups", "site", "--out", tmp_path / "v").code == 0
+    answer = ask("results", tmp_path / "v", "--table", "subgroups", "--latex", "--columns", "group,value")
+    assert f"\n{printed} & " in answer.out
 
 
 def test_no_name_in_markdown_is_markup(images: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -392,7 +392,8 @@ def _print_markdown(columns: list[tuple[str, bool]], cells: list[list[str]]) -> 
 
 _LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$", "[": "{[}", "\n": " ",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$", "[": "{[}", "*": "{*}",
+    "\n": " ",
 })  # fmt: skip
 
 _MINUS = re.compile(r"-(?=\d)")
@@ -425,14 +426,14 @@ def _print_latex(rows: list[Row], columns: Sequence[tuple[str, str]], difference
             text_signed = text.replace(number(value, places), signed_text(value, places), 1) if differences else text
             return "" if math.isnan(value) else _MINUS.sub("$-$", text_signed)
         if isinstance(row[name], str):
-            return (reason_words(row[name]) if name == "reason" else row[name]).translate(_LATEX)
+            return visible(reason_words(row[name]) if name == "reason" else row[name]).translate(_LATEX)
         return _MINUS.sub("$-$", _text(row[name]))
 
     heads = [f"{head} {_ENDS[ends]}" if ends and name == "value" else head for name, head in text_columns]
     numbers = [bool(rows) and all(not isinstance(row[name], str) for row in rows) for name, _ in text_columns]
     print("% needs \\usepackage{booktabs}")
     print(f"\\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numbers)}}}")
-    print("\\toprule", f"{' & '.join(head.translate(_LATEX) for head in heads)} \\\\", "\\midrule", sep="\n")
+    print("\\toprule", f"{' & '.join(visible(head).translate(_LATEX) for head in heads)} \\\\", "\\midrule", sep="\n")
     for i, row in enumerate(rows):
         print(f"{' & '.join(cell(row, i, name) for name, _ in text_columns)} \\\\")
     print("\\bottomrule", "\\end{tabular}", sep="\n")

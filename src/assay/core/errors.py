@@ -247,12 +247,13 @@ def shorten(text: str, longest: int = 60) -> str:
 
 # Text for a terminal or a page: control characters as escapes, so that a name changes nothing around it.
 
-FORMAT = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
-"""Characters that are not seen (Cf of Unicode), for regular expressions: zero-width space, soft hyphen and others."""
-_FORMAT = re.compile(f"[{FORMAT}]")
-_CONTROL = re.compile(
-    f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{FORMAT}\u2028\u2029\ud800-\udfff\U000e0000-\U000e007f]|\r(?!\n)"
+FORMAT = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+"""Characters that are not seen (Default_Ignorable_Code_Point of Unicode, and blanks), for regular expressions."""
+_FORMAT = re.compile(f"[{FORMAT}]")
+_CONTROL = re.compile(f"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{FORMAT}\u2028\u2029\ud800-\udfff]|\r(?!\n)")
 
 
 def visible(text: str) -> str:

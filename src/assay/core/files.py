@@ -541,6 +541,39 @@ def _last_part(path: str) -> str:
     return "…" if is_home or not parts.name else f"…/{parts.name}"
 
 
+_MOST_HOLES, _SIZE_PER_BYTE = 1 << 27, 200
+"""Bytes that any file may have, and bytes for each that is on the disk: a hole takes no room there."""
+
+
+def stored_size(path: Path | str) -> int:
+    """Return the size of a file, of a long one without holes. Raises OSError."""
+    if (size := file_state(path)[0]) <= _MOST_HOLES:
+        return size
+    descriptor, stored, at = os.open(path, os.O_RDONLY | os.O_NONBLOCK), 0, 0
+    try:
+        while at < size:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+            at = os.lseek(descriptor, start, os.SEEK_HOLE)
+            stored += at - start
+    except OSError as error:
+        return stored if error.errno == errno.ENXIO else size  # the rest is a hole, or the system knows none
+    finally:
+        os.close(descriptor)
+    return stored
+
+
+def require_stored(path: Path) -> None:
+    """Raise StoreError for a file that is nearly all a hole: it would take hours, or all memory, to read zeros."""
+    if (size := path.stat().st_size) > _MOST_HOLES + _SIZE_PER_BYTE * stored_size(path):
+        raise StoreError(f"cannot read {path}: of its {size:,} bytes nearly none is on the disk; get another copy")
+
+
+def read_stored_bytes(path: Path) -> bytes:
+    """Return the content of a file. Raises OSError, and StoreError as `require_stored`."""
+    require_stored(path)
+    return path.read_bytes()
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, read once as long as its `file_state` stays. Raises OSError."""
     return _read_hash(path, file_state(path))
@@ -561,7 +594,8 @@ def _read_hash(path: Path, state: tuple[int, ...]) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as it is now. Raises OSError."""
+    """Return the SHA-256 of a file as it is now. Raises OSError, and StoreError as `require_stored`."""
+    require_stored(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

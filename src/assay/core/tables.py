@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from assay.core.errors import FORMAT, DataError, remove_unseen
-from assay.core.files import is_stream
+from assay.core.files import is_stream, read_stored_bytes
 
 TABLES = (
     *(f".{kind}{end}" for kind in ("csv", "tsv", "txt") for end in ("", ".gz", ".bz2", ".xz", ".zip", ".zst")),
@@ -160,7 +160,7 @@ def one_line(cell: str) -> str:
 def _decompress(path: Path) -> bytes:
     if is_stream(path):
         raise DataError(f"{path.name} is a pipe or a device, which may have no end; give a file")
-    data = path.read_bytes()
+    data = read_stored_bytes(path)
     if data[:2] != b"\x1f\x8b":
         return data
     try:

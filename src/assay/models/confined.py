@@ -21,7 +21,7 @@ from threading import Lock
 
 from assay.core import errors
 from assay.core.errors import AssayError, first_line, key_text
-from assay.core.files import is_file
+from assay.core.files import is_file, stored_size
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 """Flags of Linux's unshare."""
@@ -138,7 +138,7 @@ def isolate_process() -> bool:
 
 def memory_limit(files: Iterable[Path], gigabytes: float) -> int:
     """Return the bytes that a model may take: so much, and what loading its files needs."""
-    return int(gigabytes * 1e9) + _COPIES * sum(file.stat().st_size for file in files)
+    return int(gigabytes * 1e9) + _COPIES * sum(map(stored_size, files))
 
 
 def limit_memory(more: int) -> None:

@@ -6,14 +6,15 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from assay.core.errors import SpecError, WeightsError, extra, first_line, key_text, shorten
-from assay.core.files import content_hash, no_file, sha256
-from assay.models.confined import MEMORY
+from assay.core.files import content_hash, no_file, require_stored, sha256
+from assay.models.confined import MEMORY, memory_limit, memory_limited
 
 
 @dataclass(frozen=True)
@@ -287,6 +288,10 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
+MOST_PARTS = 1_000_000
+"""Operators and tensors of a graph: one of two bytes takes hundreds, and a large network has thousands."""
+
+
 def _tensor_files(path: Path) -> tuple[Path, ...]:
     """Return the files that hold tensors of a graph.
 
@@ -299,22 +304,25 @@ def _tensor_files(path: Path) -> tuple[Path, ...]:
     if not path.is_file():
         raise WeightsError(no_file(path))
     try:
-        model: Any = onnx.load(str(path), load_external_data=False)  # pyright: ignore[reportUnknownMemberType]
+        require_stored(path)
+        with memory_limited(memory_limit([path], MEMORY)):
+            model: Any = onnx.load(str(path), load_external_data=False)  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:
         raise WeightsError(f"{path} is damaged, or no ONNX file: {first_line(error)}") from error
-    functions = {function.domain for function in model.functions}
+    functions = {function.domain for function in islice(model.functions, MOST_PARTS)}
     folder, files = path.parent.resolve(), dict[Path, None]()
-    for graph in (model.graph, *model.functions):
-        for node, tensors in _nodes(graph):
-            if node is not None and node.domain not in (*_DOMAINS, *functions):
+    for count, part in enumerate(chain.from_iterable(map(_graph_parts, chain([model.graph], model.functions)))):
+        if count > MOST_PARTS:
+            raise WeightsError(f"{path.name} has over {MOST_PARTS:,} operators and tensors, more than a network has")
+        if isinstance(part, onnx.NodeProto):
+            if part.domain not in (*_DOMAINS, *functions):
                 raise WeightsError(
-                    f"{path.name} needs the operator '{shorten(node.op_type)}' of '{shorten(node.domain)}', which is a "
+                    f"{path.name} needs the operator '{shorten(part.op_type)}' of '{shorten(part.domain)}', which is a "
                     "library of its own and could run any code; export the model with standard operators"
                 )
-            for tensor in tensors:
-                if tensor.data_location == _EXTERNAL:
-                    places = [entry.value for entry in tensor.external_data if entry.key == "location"]
-                    files |= {_file_inside(folder, path, place): None for place in places or [""]}
+        elif isinstance(part, onnx.TensorProto) and part.data_location == _EXTERNAL:
+            places = [entry.value for entry in part.external_data if entry.key == "location"]
+            files |= {_file_inside(folder, path, place): None for place in places or [""]}
     return tuple(files)
 
 
@@ -330,29 +338,30 @@ def _file_inside(folder: Path, path: Path, location: str) -> Path:
     return file
 
 
-def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """Yield every node with its tensors, of subgraphs too, and None with the tensors of the graph itself.
+def _graph_parts(graph: Any) -> Iterator[Any]:
+    """Yield a graph or function, and its nodes and tensors, of subgraphs too, one at a time: a file may have millions.
 
-    Those of a function are the defaults of its attributes.
+    Tensors of a function are the defaults of its attributes.
     """
-    defaults: Any = getattr(graph, "attribute_proto", ())
-    stored = [*getattr(graph, "initializer", ()), *_dense(getattr(graph, "sparse_initializer", ()))]
-    yield None, [*stored, *_tensors(defaults)]
-    for node, attributes in ((None, defaults), *((node, node.attribute) for node in graph.node)):
-        if node is not None:
-            yield node, _tensors(attributes)
-        for attribute in attributes:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
+    yield graph
+    yield from getattr(graph, "initializer", ())
+    yield from _dense(getattr(graph, "sparse_initializer", ()))
+    yield from _parts_of_attributes(getattr(graph, "attribute_proto", ()))
+    for node in graph.node:
+        yield node
+        yield from _parts_of_attributes(node.attribute)
 
 
-def _tensors(attributes: Any) -> list[Any]:
-    """Return the tensors in attributes, those of their subgraphs left out."""
-    plain = [tensor for attribute in attributes for tensor in (attribute.t, *attribute.tensors)]
-    sparse = [tensor for attribute in attributes for tensor in (attribute.sparse_tensor, *attribute.sparse_tensors)]
-    return [*plain, *_dense(sparse)]
+def _parts_of_attributes(attributes: Any) -> Iterator[Any]:
+    """Yield the tensors and the parts of the subgraphs of attributes."""
+    for attribute in attributes:
+        yield from chain([attribute.t], attribute.tensors)
+        yield from _dense(chain([attribute.sparse_tensor], attribute.sparse_tensors))
+        for inner in chain([attribute.g], attribute.graphs):
+            yield from _graph_parts(inner)
 
 
-def _dense(sparse: Any) -> list[Any]:
-    """Return the values and positions of sparse tensors, each a tensor of its own."""
-    return [part for sparse_tensor in sparse for part in (sparse_tensor.values, sparse_tensor.indices)]
+def _dense(sparse: Any) -> Iterator[Any]:
+    """Yield the values and positions of sparse tensors, each a tensor of its own."""
+    for sparse_tensor in sparse:
+        yield from (sparse_tensor.values, sparse_tensor.indices)

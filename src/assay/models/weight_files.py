@@ -35,6 +35,8 @@ from assay.core.files import (
     file_hash,
     file_lock,
     nearest_file,
+    require_stored,
+    stored_size,
     write_bytes,
 )
 from assay.data.cache import NO_ROOM_REMEDY, writing
@@ -173,6 +175,7 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
         near = nearest_file(path)
         hint = f"did you mean '{path.parent / near}'?" if near else "give the path of a .safetensors, .pt or .pth file"
         raise WeightsError(f"weights file '{path}' does not exist; {hint}")
+    require_stored(path)
     if sha256 and file_hash(path) != sha256:
         raise WeightsError(
             f"weights file '{path}' has SHA-256 {file_hash(path)}, expected {sha256}: it is another file"
@@ -270,7 +273,7 @@ def archive_entries(path: Path) -> list[zipfile.ZipInfo]:
 
 
 def _refuse_size(path: Path, size: int) -> None:
-    if size > _MOST_UNPACKED * path.stat().st_size + 2**20:
+    if size > _MOST_UNPACKED * stored_size(path) + 2**20:
         raise WeightsError(
             f"weights file '{path}' has {path.stat().st_size / 1e6:.1f} MB and would take {size / 1e6:,.0f} MB: "
             "refused, since PyTorch packs no weights; save the network's state_dict as .safetensors and give that"
@@ -287,7 +290,7 @@ def load_tensors(path: Path, start: int = 0) -> Any:
         UnpicklingError: It names anything else. PyTorch raises almost anything on a damaged file.
         MemoryError: It asks for far more memory than its size; PyTorch's own error says it in other words.
     """
-    with path.open("rb") as file, memory_limited(_MOST_UNPACKED * path.stat().st_size + _ROOM):
+    with path.open("rb") as file, memory_limited(_MOST_UNPACKED * stored_size(path) + _ROOM):
         file.seek(start)
         content = io.BytesIO(file.read()) if start else file
         for pickled in _pickles(content):

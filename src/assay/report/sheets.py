@@ -84,8 +84,8 @@ def _cell(value: Any) -> str:
     return escape_formula(value) if isinstance(value, str) else "" if value is None else str(value)
 
 
-_FORMULA = re.compile(r'^(?=[=+\-@\t\r])|(?<=[;\t\r\n])(?="*[=+\-@])')
-"""Where a spreadsheet would begin a formula, also where its list separator is a semicolon or a tab."""
+_FORMULA = re.compile(r'^(?=[=+\-@＝＋－＠\t\r])|(?<=[;\t\r\n])(?="*[=+\-@＝＋－＠])')
+"""Where a spreadsheet would begin a formula, also one of wide signs, or after another list separator."""
 
 
 def escape_formula(text: str) -> str:
@@ -111,9 +111,11 @@ def align(rows: Sequence[Sequence[str]], numbers: Sequence[bool]) -> Iterator[st
 
 
 def escape_markdown(text: object) -> str:
-    """Return a text on one line in which Markdown and HTML find nothing to obey."""
-    plain = " ".join(str(text).split())
-    return "".join(f"\\{sign}" if sign in "\\`*_<>|[]#" else sign for sign in plain)
+    """Return a text on one line in which Markdown and HTML find nothing to obey, nor an address to link to."""
+    plain = re.sub(
+        r"([\\`*_<>|\[\]#~$&]|:(?=//)|(?<=www)\.)", r"\\\1", " ".join(str(text).split()), flags=re.IGNORECASE
+    )
+    return plain.replace("@", "@<!-- -->")  # a backslash keeps no program from linking names and addresses of mail
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

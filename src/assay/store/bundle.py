@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from assay.core.errors import StoreError, shorten
-from assay.core.files import file_hash, file_state, write_whole
+from assay.core.files import file_hash, file_state, sha256, write_whole
 from assay.store.manifest import (
     SIGNATURE,
     SIGNED,
@@ -106,7 +106,7 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
             for entry, file in members.items()
             if entry in manifest and entry.isprintable() and "\\" not in entry and file.resolve().is_relative_to(root)
         }
-    sums = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    sums = {name: sha256(file) for name, file in files.items()}
     texts = {"index.html": index} if index else {}
     sums |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     texts[SUMS] = "".join(f"{digest}  {name}\n" for name, digest in sums.items())

@@ -26,7 +26,7 @@ import duckdb
 import numpy as np
 
 from assay.core.errors import StoreError, shorten
-from assay.core.files import MACHINE, is_alive, is_stream, write_bytes, write_whole
+from assay.core.files import MACHINE, is_alive, is_stream, read_stored_bytes, stored_size, write_bytes, write_whole
 
 Columns = Mapping[str, np.ndarray]
 Row = dict[str, Any]
@@ -212,7 +212,7 @@ def _read_bytes(path: Path, remedy: str, max_bytes: float = math.inf) -> bytes:
     try:
         if (size := path.stat().st_size) > max_bytes:
             raise StoreError(f"cannot read {path}: it has {size:,} bytes, more than Assay writes; {remedy}")
-        return path.read_bytes()
+        return read_stored_bytes(path)
     except FileNotFoundError as error:
         raise StoreError(f"cannot read {path}: there is no such file; {remedy}") from error
     except OSError as error:
@@ -440,7 +440,7 @@ def _check_cells(paths: Sequence[Path]) -> None:
     with connect() as database:
         cells_by_file = cast("list[tuple[str, int]]", database.execute(query).fetchall())
     for name, cells in cells_by_file:
-        if cells > _ALLOWED_CELLS + _CELLS_PER_BYTE * Path(name).stat().st_size:
+        if cells > _ALLOWED_CELLS + _CELLS_PER_BYTE * stored_size(name):
             raise StoreError(
                 f"cannot read {name}: it is small and states {cells:,} values, which would fill the memory; "
                 "restore it from a copy"
@@ -468,7 +468,7 @@ def _check_texts(paths: Sequence[Path]) -> None:
             return
         query = f"SELECT sum({' + '.join(f'coalesce({text}, 0)' for text in texts)}), max(greatest({', '.join(texts)}))"
         total, longest = cast("tuple[int, int]", database.execute(f"{query} {source}").fetchall()[0])
-    size = sum(path.stat().st_size for path in paths)
+    size = sum(map(stored_size, paths))
     if (longest or 0) > _MAX_TEXT_BYTES or (total or 0) > _ALLOWED_TEXT + _TEXT_PER_BYTE * size:
         raise StoreError(
             f"cannot read {paths[0]}: its texts would take {total:,} bytes, which would fill the memory; "

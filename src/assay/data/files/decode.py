@@ -15,8 +15,8 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from assay.core.errors import DataError, ExtraError
-from assay.core.files import content_hash, file_state, release
+from assay.core.errors import DataError, ExtraError, StoreError
+from assay.core.files import content_hash, file_state, read_stored_bytes, release
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Framing, Placement, cut_off, fit_image, fit_labels, is_colored, vanished
@@ -692,9 +692,11 @@ def _examine(path: Path) -> FileFact:
 def read_file(path: Path) -> bytes:
     """Return a file's bytes. Raises Unreadable when the system refuses them."""
     try:
-        return path.read_bytes()
+        return read_stored_bytes(path)
     except OSError as error:
         raise Unreadable(f"the file cannot be read ({error.strerror})", "check its permissions") from error
+    except StoreError as error:
+        raise Unreadable("nearly none of its bytes is on the disk", "copy or export it again") from error
 
 
 def file_source(path: Path) -> Callable[[], bytes]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from assay.core.errors import DataError, SpecError, first_line, key_text, shorten
-from assay.core.files import is_file
+from assay.core.files import is_file, read_stored_bytes
 from assay.core.tables import TABLES, json_value
 from assay.data.files.classes import in_order
 from assay.data.files.in_memory import kept_table
@@ -310,7 +310,7 @@ def _guess_place(
 
 def _json_object(path: Path) -> Mapping[str, Any]:
     """Return the object of a JSON file; empty where it holds none. Raises DataError for one without a likely end."""
-    content = path.read_bytes()
+    content = read_stored_bytes(path)
     try:
         return json_value(content) if content[:1] == b"{" else {}
     except RecursionError as error:

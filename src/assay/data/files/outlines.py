@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError
-from assay.core.files import content_hash
+from assay.core.files import content_hash, read_stored_bytes
 from assay.core.tables import json_value
 from assay.data.files.decode import IGNORED, LabelMeaning, numbered
 from assay.data.files.table import Problem, TextTable, Unreadable, shown
@@ -241,7 +241,7 @@ def _needed(entry: dict[str, Any]) -> dict[str, Any]:
 
 def _read_json_object(path: Path) -> Mapping[str, Any]:
     try:
-        content = json_value(path.read_bytes(), _needed)
+        content = json_value(read_stored_bytes(path), _needed)
     except RecursionError as error:
         raise DataError(f"{path.name} is nested too deeply for COCO; export it again as COCO") from error
     except (ValueError, UnicodeDecodeError) as error:

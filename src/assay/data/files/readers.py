@@ -27,6 +27,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from assay.core.errors import shorten
+from assay.core.files import stored_size
 from assay.data.files.pictures import SMALLEST, DecodedImage, Header, StoredRange, check_scans, stored, whole
 from assay.data.files.table import Unreadable
 
@@ -228,7 +229,7 @@ def check_npz(path: Path) -> None:
     """Raise ValueError where an NPZ file unpacks to far more than its size, or zipfile.BadZipFile where it is none."""
     with zipfile.ZipFile(path) as archive:
         size = sum(member.file_size for member in archive.infolist())
-    if size > _FREE_BYTES + _UNPACKED_PER_BYTE * path.stat().st_size:
+    if size > _FREE_BYTES + _UNPACKED_PER_BYTE * stored_size(path):
         raise ValueError(f"it unpacks to {size:,} bytes, far more than its size")
 
 
