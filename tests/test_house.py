@@ -16,15 +16,15 @@ HOUSE = script("tools/house.py")
 MOST: dict[str, float] = {
     "circles of imports": 0,
     "private words per 1000 bound names": 3.5,
-    "functions named by a participle (%)": 2.0,
+    "functions named by a participle (%)": 1.9,
     "functions per 1000 lines": 94.6,
     "class names in several modules": 1,
-    "function names in several modules": 104,
+    "function names in several modules": 103,
     "imports of features by shared rooms": 0,
-    "internal names that tests import": 603,
-    "lines that an import of look loads": 20495,
-    "lines that an import of compare loads": 15055,
-    "lines that an import of page loads": 8145,
+    "internal names that tests import": 600,
+    "lines that an import of look loads": 20520,
+    "lines that an import of compare loads": 15080,
+    "lines that an import of page loads": 8110,
 }
 
 
@@ -52,7 +52,7 @@ def test_public_names_are_imported_by_their_door(house: Any) -> None:
     assert not house.internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 26_130, "compare": 22_550, "report": 25_045}
+LOADED = {"look": 26_140, "compare": 22_560, "report": 25_130}
 """Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 

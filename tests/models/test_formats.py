@@ -33,7 +33,7 @@ from torch import Tensor, nn
 import assay
 from assay.audit.model import config_of
 from assay.cli import main
-from assay.core.files import is_alive
+from assay.core import files
 from assay.core.types import Inputs
 from assay.models import process
 from assay.models.formats import given_origin
@@ -566,14 +566,14 @@ def test_a_model_has_no_network_and_leaves_no_process(own: Path) -> None:
     origin = given_origin("mine_of_formats:Reaching", weights=own, trust=True)
     interfaces, child = map(int, origin.network("cpu")(IMAGES)[0].tolist())
     assert interfaces == 1 or has_note(origin, "no network namespaces"), "the loopback alone"
-    assert is_alive(child)
+    assert files.is_alive(child)
     del origin
     gc.collect()
     for _ in range(100):
-        if not is_alive(child):
+        if not files.is_alive(child):
             break
         time.sleep(0.1)
-    assert not is_alive(child)
+    assert not files.is_alive(child)
 
 
 def test_a_model_writes_to_a_folder_of_its_own_alone_which_goes_with_it(

@@ -12,10 +12,10 @@ from PIL import Image
 from tests.cli.asking import Asking
 from tests.worlds.files import write_table
 
-from assay.core.files import stored_size
+from assay.core import files
 from assay.models.confined import memory_limit
 from assay.plugin import StoreError, read_weights
-from assay.store.manifest import MANIFEST, write_manifest
+from assay.store.manifest import write_manifest
 
 LARGE = 1 << 42
 """Bytes that no test could read: 4 TB."""
@@ -41,9 +41,9 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_the_stored_size_of_a_file_is_that_without_holes(tmp_path: Path) -> None:
-    assert stored_size(with_hole(tmp_path / "hole", b"x")) <= 1 << 20
+    assert files.stored_size(with_hole(tmp_path / "hole", b"x")) <= 1 << 20
     (plain := tmp_path / "plain").write_bytes(bytes(1000))
-    assert stored_size(plain) == 1000
+    assert files.stored_size(plain) == 1000
 
 
 def test_an_image_with_a_hole_is_left_out(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,7 +69,7 @@ def test_a_file_with_a_hole_in_a_run_folder_is_not_read(
 ) -> None:
     path = with_hole(run_copy / "pictures" / "more.png")
     write_manifest(run_copy, {"pictures/more.png": "0" * 64})
-    assert [LARGE, "0" * 64] in json.loads((run_copy / MANIFEST).read_bytes())["files"].values()
+    assert [LARGE, "0" * 64] in json.loads((run_copy / "manifest.json").read_bytes())["files"].values()
     answer = Asking(capsys)(command, run_copy, *words)
     assert answer.code == 2
     assert f"cannot read {path}: {REFUSED}" in answer.err
@@ -86,4 +86,4 @@ def test_weights_with_a_hole_are_refused_and_raise_no_limit(name: str, tmp_path:
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(path := tmp_path / "pipe")
-    assert stored_size(path) == 0
+    assert files.stored_size(path) == 0
