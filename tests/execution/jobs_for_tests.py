@@ -12,7 +12,11 @@ from assay.execution.tasks import Context, Stopped
 
 @dataclass(frozen=True)
 class Die:
+    signal: int = 0
+
     def __call__(self, context: Context) -> None:
+        if self.signal:
+            os.kill(os.getpid(), self.signal)
         os._exit(9)
 
 

@@ -28,10 +28,15 @@ def test_worker_threads_are_fixed_whatever_their_number(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_dies_fails_its_task_alone(tmp_path: Path) -> None:
-    tasks = [Task("dies", Die(), "dies", cost=9), *(Task(str(i), Touch(tmp_path / str(i)), str(i)) for i in range(4))]
+    tasks = [
+        Task("dies", Die(), "dies", cost=9),
+        Task("killed", Die(signal.SIGKILL), "killed", cost=8),
+        *(Task(str(i), Touch(tmp_path / str(i)), str(i)) for i in range(4)),
+    ]
     outcome = Workers(1).run(tasks, lambda _: None)
     assert sorted(outcome.done) == ["0", "1", "2", "3"]
-    assert "exit code 9" in outcome.failed["dies"]
+    assert outcome.failed["dies"].endswith("exit code 9; if an error caused it, it stands above")
+    assert outcome.failed["killed"].endswith("by signal 9 (out of memory, or killed)")
 
 
 def test_an_idle_worker_that_died_is_replaced(tmp_path: Path) -> None:

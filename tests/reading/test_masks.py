@@ -699,7 +699,7 @@ AS_TEXT = sorted(range(1, 31), key=str)
 MISPLACED = {
     "": [gray(drawn(at)) for at in range(30)],
     "mirrored": [gray(drawn(at))[:, ::-1] for at in range(30)],
-    "turned upside down": [gray(drawn(at))[::-1] for at in range(30)],
+    "flipped upside down": [gray(drawn(at))[::-1] for at in range(30)],
     "transposed (rows for columns)": [gray(drawn(at)).T for at in range(30)],
     "with the image after theirs": [gray(drawn((at + 1) % 30)) for at in range(30)],
     "with the image before theirs": [gray(drawn((at - 1) % 30)) for at in range(30)],

@@ -482,10 +482,16 @@ class Workers:
                     self._died.add(task.id)
                     queue.again(task.id)
                 else:
-                    code = worker.exit_code()
-                    text = f"the worker process ended twice, last with exit code {code} (out of memory, or killed)"
-                    fail_task(queue, outcome, observe, task, text, 0.0)
+                    fail_task(queue, outcome, observe, task, _end_words(worker.exit_code()), 0.0)
         pool.release(worker)
+
+
+def _end_words(exit_code: int | None) -> str:
+    """Return why a worker process that ended twice did so, as far as its exit code tells; signals are negative."""
+    if exit_code is None or exit_code < 0:
+        how = f"by signal {-exit_code}" if exit_code else "without an exit code"
+        return f"the worker process ended twice, last {how} (out of memory, or killed)"
+    return f"the worker process ended twice, last with exit code {exit_code}; if an error caused it, it stands above"
 
 
 def _stop_requested(path: Path | None) -> bool:

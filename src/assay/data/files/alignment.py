@@ -18,7 +18,7 @@ _SURE = 5.0
 """Standard errors by which another place of the masks must fit better."""
 _TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mirrored": lambda maps: maps[:, :, ::-1],
-    "turned upside down": lambda maps: maps[:, ::-1],
+    "flipped upside down": lambda maps: maps[:, ::-1],
     "turned by 180 degrees": lambda maps: maps[:, ::-1, ::-1],
     "transposed (rows for columns)": lambda maps: maps.transpose(0, 2, 1),
     "turned by 90 degrees": lambda maps: np.rot90(maps, 1, (1, 2)),
