@@ -61,7 +61,8 @@ def methods_sentences(context: PageContext) -> tuple[str, ...]:
     images += f", and tested on {join_words(others)} too{joint}" if others else ""
     is_external = facts.get("models") or facts.get("predictions")
     were = "was" if trained == 1 else "were"
-    verb = f"that {were} trained elsewhere predicted" if is_external else f"{were} trained to predict"
+    planned = "to be " if all(row.get("status") == "failed" for row in trials) else ""
+    verb = f"that {were} trained elsewhere predicted" if is_external else f"{were} {planned}trained to predict"
     first = f"{count(trained, 'network')} ({levels}{count(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(
         part
