@@ -59,7 +59,7 @@ for _name, _value in (
     ("HF_HUB_DISABLE_TELEMETRY", "1"),
     ("RAY_USAGE_STATS_ENABLED", "0"),
 ):
-    os.environ.setdefault(_name, _value)  # onnxruntime and Ray send data on their use unless they read this first
+    os.environ.setdefault(_name, _value)  # these libraries send data on their use unless they read this first
 
 _MODULE_OF_NAME = {"intervention": "assay.shifts.intervention"}
 for _package in ("audit", "compare", "look", "validate"):

@@ -896,6 +896,7 @@ SIGNED_OR_BRIGHT: dict[str, Callable[[int], bytes]] = {
     "smooth marks": lambda at: dicom(np.where(smooth(at, 4095) > 3000, smooth(at, 4095), 100), BitsStored=12),
     "noise": lambda at: dicom(np.random.default_rng(at).integers(0, 65_536, (SIDE, SIDE)).astype(np.uint16)),
     "whole range": lambda at: dicom(smooth(at, 65_535)),
+    "black surround": lambda at: dicom(np.pad(smooth(at, 65_535, least=40_000)[4:-4, 4:-4], 4)),
     "dark padding": lambda at: _of_ct(np.pad((_ct(at)[4:-4, 4:-4] + 1024).astype(np.uint16), 4), -1024),
 }
 
@@ -1003,7 +1004,10 @@ def test_pixels_that_are_not_square(ask: Asking, tmp_path: Path) -> None:
 
 
 @situation("NIfTI whose sform and qform say that axes run in opposite directions", "refused with both directions")
-@situation("NIfTI whose sform and qform differ by a small turn, or with only one of both", "read by sform")
+@situation(
+    "NIfTI whose sform and qform differ by a small turn, with only one of both, or with a damaged qform",
+    "read by sform",
+)
 def test_forms_of_nifti(ask: Asking, tmp_path: Path) -> None:
     turn = np.array([[0.9, 0.43, 0, 0], [-0.43, 0.9, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     for name, qform, code, is_refused in (
@@ -1011,12 +1015,15 @@ def test_forms_of_nifti(ask: Asking, tmp_path: Path) -> None:
         ("no code", np.diag([-1, 1, 1, 1]), 0, False),
         ("turned", turn, 1, False),
         ("behind", np.diag([1, 1, -1, 1]), 1, False),
+        ("damaged", np.eye(4), 1, False),
     ):
         files: list[bytes] = []
         for at in range(N):
             image = nibabel.Nifti1Image(smooth(at, 255, np.uint8)[:, :, None], None)
             image.set_sform(np.eye(4), 1)
             image.set_qform(qform, code)
+            if name == "damaged":
+                image.header["quatern_b"] = 3  # no number of a rotation
             files.append(image.to_bytes())
         answer = ask("look", image_set(tmp_path / name, files, ".nii"), "--out", f"{name}.run")
         assert (answer.code == 2) == is_refused, (name, answer.err)

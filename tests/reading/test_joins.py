@@ -514,7 +514,9 @@ def test_cells_that_name_other_images(ask: Asking, tmp_path: Path) -> None:
     )
     frame.to_csv(tmp_path / "prior" / "data.csv", index=False)
     assert _count(ask, tmp_path / "prior", "--target", "dx")[0] == frame["image"].nunique()
-    _images(tmp_path / "seg", [*names, *(f"s_{name}" for name in names)])
+    _images(tmp_path / "seg", names)
+    for at, name in enumerate(names):
+        _write(tmp_path / "seg" / f"s_{name}", 255 * (_pixels(at) // 128))
     frame.drop(columns="prior").assign(seg=[f"s_{name}" for name in names]).to_csv(
         tmp_path / "seg" / "data.csv", index=False
     )

@@ -613,6 +613,9 @@ def test_partly_inverted_masks(ask: Asking, tmp_path: Path) -> None:
     assert "line 2, 5, 8, 11, 14" in caution
     large = [mask.copy() for mask in usual]
     large[0][:], large[3][2:, :], large[6][:, 1:], large[9][:20, :20] = 255, 255, 255, 255
+    for at in (11, 12):
+        large[at][:] = 255
+        large[at][:3, :3] = 0  # a corner of skin
     assert "inverted" not in first_lines(
         ask, masked(tmp_path / "large", [encoded(one, "PNG") for one in large], ".png")
     )
@@ -699,7 +702,7 @@ AS_TEXT = sorted(range(1, 31), key=str)
 MISPLACED = {
     "": [gray(drawn(at)) for at in range(30)],
     "mirrored": [gray(drawn(at))[:, ::-1] for at in range(30)],
-    "flipped upside down": [gray(drawn(at))[::-1] for at in range(30)],
+    "mirrored from top to bottom": [gray(drawn(at))[::-1] for at in range(30)],
     "transposed (rows for columns)": [gray(drawn(at)).T for at in range(30)],
     "with the image after theirs": [gray(drawn((at + 1) % 30)) for at in range(30)],
     "with the image before theirs": [gray(drawn((at - 1) % 30)) for at in range(30)],
@@ -749,7 +752,7 @@ def test_pictures_as_masks(ask: Asking, tmp_path: Path) -> None:
 
     said = ask("look", folder_of_masks(tmp_path / "set", [overlay(at) for at in range(8)]))
     assert said.code == 2
-    assert "it is a picture of" in said.err
+    assert "gray levels between black and white, as a picture has" in said.err
 
 
 @situation(

@@ -1216,7 +1216,7 @@ def test_seeds_of_two_scales(ask: Asking, tmp_path: Path) -> None:
     "a column with probabilities in some rows and log-odds in others, by batch or at random",
     "asked; `--scores logits` reads all as log-odds",
 )
-@situation("log-odds in the order of their rows, of the class or of the scores", "read as log-odds")
+@situation("log-odds in the order of their rows, of the class, of the scores or of patients", "read as log-odds")
 def test_two_scales_in_a_column(command: str, ask: Asking) -> None:
     draw, count = np.random.default_rng(3), 640
     target = np.arange(count) % 2
@@ -1231,3 +1231,5 @@ def test_two_scales_in_a_column(command: str, ask: Asking) -> None:
         assert ask(command, path, "--scores", "logits", "--out", f"{command}{name}logits").code == 0
     for at, order in enumerate((np.arange(count), np.argsort(target, kind="stable"), np.argsort(odds))):
         assert ask(command, predictions(odds[order], target[order]), "--out", f"{command}{at}").code == 0
+    of_patient = np.repeat(draw.normal(0, 1.2, 40), 16) + 0.5 * (2 * target - 1) + draw.normal(0, 0.1, count)
+    assert ask(command, predictions(of_patient, target), "--out", f"{command}patients").code == 0

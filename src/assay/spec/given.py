@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from assay.core.errors import CodeError
-from assay.core.files import file_hash, fill_names, is_file
+from assay.core.errors import CodeError, StoreError
+from assay.core.files import file_hash, fill_names, is_file, read_stored_bytes
 from assay.core.registry import code_of_folder, own_object
 from assay.core.request import Task
 from assay.core.tables import read_text
@@ -210,11 +210,11 @@ def _require_trusted_code(spec: ModelsSpec, networks: Sequence[str]) -> None:
 def _recipe(path: Path, sha256: str) -> RecipeSpec | None:
     """Return the recipe of an exported network; None where its description is damaged or of other weights."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(read_stored_bytes(path).decode("utf-8"))
         with code_of_folder():
             recipe = RecipeSpec.model_validate(values["recipe"])
         return recipe if values["sha256"].startswith(sha256) and recipe.given is None else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+    except (OSError, StoreError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
         return None
 
 

@@ -17,6 +17,8 @@ _RUN, _OF_RUNS, _FEW = 12, 0.2, 0.4
 """Rows of a run from 0 to 1, the share of such rows, and the share of the other rows from 0 to 1 at most."""
 _ASCENTS = (0.2, 0.8)
 """Shares of ascents in a run between which its rows are not sorted by score."""
+_SMALLER = 3.0
+"""Times that steps from row to row are larger in the rest than in runs: a sigmoid is at most a fourth as steep."""
 
 
 def require_one_scale(scores: Float[np.ndarray, "*n"], subject: str) -> None:
@@ -74,4 +76,9 @@ def _comes_in_runs(values: np.ndarray, inside: np.ndarray) -> bool:
     for run in runs:
         rest[run] = False
     far = float((np.abs(values[rest] - 0.5) > 0.5 + _DISTANCE).mean()) if rest.any() else 0.0
-    return len(runs) > 1 and (~rest).mean() >= _OF_RUNS and inside[rest].mean() <= _FEW and far >= _INSIDE
+    if len(runs) < 2 or (~rest).mean() < _OF_RUNS or inside[rest].mean() > _FEW or far < _INSIDE:
+        return False
+    # Rows of one patient are alike, and may all lie from 0 to 1: their steps are then as large as those of the rest.
+    steps, between = np.abs(np.diff(values)), rest[1:] == rest[:-1]
+    steps_of_rest = steps[between & rest[1:]]
+    return len(steps_of_rest) > 0 and np.median(steps_of_rest) >= _SMALLER * np.median(steps[between & ~rest[1:]])

@@ -301,7 +301,7 @@ def compute_looks(
     known_looks: Sequence[InterimLook] = (),
     recipes: Collection[str] | None = None,
 ) -> list[InterimLook]:
-    """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
+    """Carry out the looks of a study that its records suffice for (see `carry_out_looks`)."""
 
     def measure_part(part: Plan) -> tuple[Records, Sequence[Row]]:
         records = gather_part(part)

@@ -16,7 +16,8 @@ def _images(folder: Path, names: list[str]) -> None:
     rng = np.random.default_rng(0)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(folder / name)
+        pixels = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(255 * (pixels // 128) if "masks" in name else pixels).save(folder / name)
 
 
 def _table(folder: Path, head: str, rows: list[str], name: str = "data.csv") -> None:

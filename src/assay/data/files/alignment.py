@@ -14,11 +14,11 @@ _SIDE, _MOST, _FEWEST, _FEWEST_LINES = 64, 300, 20, 5
 """Side at which masks are laid on images in px; the most and fewest images with a lesion for that, and for lines."""
 _HOLLOW, _USUAL = 3, 0.8
 """Times that a line surrounds its own area (a ring of a sixth of its radius), and share of masks that are so."""
-_SURE = 5.0
-"""Standard errors by which another place of the masks must fit better."""
+_SURE, _CLEARER = 5.0, 2.0
+"""Standard errors by which another place of the masks must fit better, and times those by which theirs is unlikely."""
 _TURNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "mirrored": lambda maps: maps[:, :, ::-1],
-    "flipped upside down": lambda maps: maps[:, ::-1],
+    "mirrored from top to bottom": lambda maps: maps[:, ::-1],
     "turned by 180 degrees": lambda maps: maps[:, ::-1, ::-1],
     "transposed (rows for columns)": lambda maps: maps.transpose(0, 2, 1),
     "turned by 90 degrees": lambda maps: np.rot90(maps, 1, (1, 2)),
@@ -65,6 +65,7 @@ def doubts_of_masks(
     notes: Mapping[str, Sequence[int]],
     rows: Int[np.ndarray, " n"],
     files: Sequence[object],
+    patients: Sequence[object],
 ) -> list[str]:
     """Return doubts about masks that are read as one kind but have several colors, are lines, or lie elsewhere.
 
@@ -74,31 +75,42 @@ def doubts_of_masks(
         notes: Notes on masks -> positions of these.
         rows: Files that are read.
         files: Paths of their images.
+        patients: Their patients.
     """
     colored = {color: len({*notes.get(color, ())} & {*rows.tolist()}) for color in COLORS}
     present = ", ".join(f"{color} in {count:,} masks" for color, count in colored.items() if count)
     kinds = f"their color is {present}: all are one kind; if they are several, export a number per kind"
     names = [str(file).rpartition("/")[2] for file in files]
-    lines, elsewhere = hollow_masks(masks, rows), misplaced_masks(images, masks, rows, names)
+    lines, elsewhere = hollow_masks(masks, rows), misplaced_masks(images, masks, rows, names, patients)
     return [*([kinds] if "," in present else []), *filter(None, (lines, elsewhere))]
 
 
-def misplaced_masks(images: np.ndarray, masks: np.ndarray, rows: Int[np.ndarray, " n"], names: Sequence[str]) -> str:
+def misplaced_masks(
+    images: np.ndarray,
+    masks: np.ndarray,
+    rows: Int[np.ndarray, " n"],
+    names: Sequence[str],
+    patients: Sequence[object],
+) -> str:
     """Return a doubt where masks fit the images clearly better in another place or order; else empty.
 
     A mask fits if there are edges in the image along its outline, more than along the outlines of other images' masks.
-    So a place that lesions often have counts for nothing, and only what an image and its own mask share does.
+    So a place that lesions often have counts for nothing, and only what an image and its own mask share does. Images of
+    a patient are alike, so a patient counts once. Lesions that hide edges fit clearly worse than by chance; there
+    another place must fit even more clearly.
 
     Args:
         images: Of all files, [m, c, h, w].
         masks: Label maps of all files, [m, 1, h, w].
         rows: Files that are read.
         names: Names of their files.
+        patients: Their patients.
     """
-    rows_with_lesion = [at for at, row in enumerate(rows.tolist()) if masks[row].any()][:_MOST]
+    rows_with_lesion = _evenly([at for at, row in enumerate(rows.tolist()) if masks[row].any()])
     outline_at = {at: _outline_of(masks[rows[at]].reshape(masks.shape[-2:]) > 0) for at in rows_with_lesion}
     chosen = [at for at, outline in outline_at.items() if outline.any()]
-    if len(chosen) < _FEWEST:
+    _, codes = np.unique([str(patients[at]) for at in chosen], return_inverse=True)
+    if int(codes.max(initial=-1)) + 1 < _FEWEST:
         return ""
     outlines = np.stack([outline_at[at] for at in chosen])
     edges = np.stack([_edge_strength(images[rows[at]]) for at in chosen])
@@ -107,8 +119,9 @@ def misplaced_masks(images: np.ndarray, masks: np.ndarray, rows: Int[np.ndarray,
     others = [(how, np.diag(_excess(edges, turn(outlines)))) for how, turn in _TURNS.items()]
     orders = _orders([names[at] for at in chosen])
     others += [(how, fits[np.arange(len(chosen)), outline_of]) for how, outline_of in orders]
-    how, fit = max(others, key=lambda other: _standard_errors(other[1] - plain))
-    if min(_standard_errors(fit), _standard_errors(fit - plain)) < _SURE:
+    how, fit = max(others, key=lambda other: _standard_errors(other[1] - plain, codes))
+    least = max(_SURE, _CLEARER * abs(_standard_errors(plain, codes)))
+    if _standard_errors(fit, codes) < least or _standard_errors(fit - plain, codes) < _SURE:
         return ""
     return f"masks fit the edges in {len(chosen):,} images clearly better {how}: check how they were written"
 
@@ -120,7 +133,7 @@ def hollow_masks(masks: np.ndarray, rows: Int[np.ndarray, " n"]) -> str:
         masks: Label maps of all files, [m, 1, h, w].
         rows: Files that are read.
     """
-    lesions = (masks[row].reshape(masks.shape[-2:]) > 0 for row in rows.tolist())
+    lesions = (masks[row].reshape(masks.shape[-2:]) > 0 for row in _evenly(rows.tolist()))
     are_hollow = [_is_hollow(lesion.astype(np.uint8)) for lesion in lesions if lesion.any()]
     if len(are_hollow) < _FEWEST_LINES or sum(are_hollow) < _USUAL * len(are_hollow):
         return ""
@@ -180,10 +193,17 @@ _PADDING = re.compile(r"(?<![0-9])0+(?=[0-9])")
 
 
 def _number_parts(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"([0-9]+)", name)]
 
 
-def _standard_errors(values: Float[np.ndarray, " n"]) -> float:
-    """The mean of values in its standard errors."""
-    error = float(values.std(ddof=1)) / len(values) ** 0.5
-    return float(values.mean()) / error if error else 0.0
+def _standard_errors(values: Float[np.ndarray, " n"], patients: Int[np.ndarray, " n"]) -> float:
+    """The mean over patients of the mean of their values, in its standard errors."""
+    means = np.bincount(patients, values) / np.bincount(patients)
+    error = float(means.std(ddof=1)) / len(means) ** 0.5
+    return float(means.mean()) / error if error else 0.0
+
+
+def _evenly(rows: Sequence[int]) -> list[int]:
+    """Return so many rows as are looked at, evenly among all."""
+    at = np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).round().astype(np.int64)
+    return [rows[place] for place in at.tolist()]

@@ -237,7 +237,12 @@ def _masks(
             masks_against_classes(pixels.masks, positions, listing.target, listing.classes),
             partly_inverted(pixels.masks, positions, pixels.native[positions], framing, listing.numbers, listing.word),
             *doubts_of_masks(
-                pixels.images.array, pixels.masks.array, pixels.masks.notes, positions, listing.cells("image")
+                pixels.images.array,
+                pixels.masks.array,
+                pixels.masks.notes,
+                positions,
+                listing.cells("image"),
+                listing.cells("patient"),
             ),
         ),
     )

@@ -154,7 +154,8 @@ def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
     gray = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     largest, range_ = int(gray.max()), int(np.iinfo(gray.dtype).max)
     if levels := levels_of_picture(gray):
-        raise Unreadable(f"it is a picture of {levels} gray levels and no mask", _EXPORT)
+        what = f"it has {levels} gray levels between black and white, as a picture has"
+        raise Unreadable(what, f"{_EXPORT}, or name its values under data.mask_values")
     if stored.lossy:
         return _of_lossy(gray, range_), ()
     if largest <= 1:

@@ -129,7 +129,8 @@ def _ids_with_zeros(names: Iterable[str]) -> list[str]:
     """Return the ids of more digits than a spreadsheet keeps, if zeros are behind these in all of them."""
     long = [name for name in names if name.isdecimal() and len(name.lstrip("0")) > _DIGITS]
     behind = [name.lstrip("0")[_DIGITS:] for name in long]
-    return long if len("".join(behind)) >= _BY_CHANCE and not any(zeros.strip("0") for zeros in behind) else []
+    are_filled = len("".join(behind)) >= _BY_CHANCE and not any(zeros.strip("0") for zeros in behind)
+    return long if len(long) > 1 and are_filled else []
 
 
 _OLDEST, _FEW, _GAP = 125, 0.1, 1.2

@@ -47,6 +47,7 @@ with extra("medical"):
     import tifffile
     from nibabel.affines import apply_affine
     from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt2axcodes
+    from nibabel.spatialimages import HeaderDataError
     from pydicom.filereader import read_dataset
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
     from pydicom.pixels.utils import pixel_array
@@ -468,7 +469,10 @@ def _check_forms(header: Any) -> None:
     """Raise Unreadable where sform and qform both say how axes run, and differ in an axis of the slice."""
     if not (header["sform_code"] and header["qform_code"]):
         return
-    forms = [header.get_sform()[:3, :3], header.get_qform()[:3, :3]]
+    try:
+        forms = [header.get_sform()[:3, :3], header.get_qform()[:3, :3]]
+    except (ValueError, HeaderDataError):  # a damaged qform says nothing, and sform is used
+        return
     used = [at for at, length in enumerate(map(int, header.get_data_shape()[:3])) if length != 1]
     first, second = (form[:, used] / np.linalg.norm(form[:, used], axis=0) for form in forms)
     if ((first * second).sum(axis=0) < _APART).any():

@@ -46,4 +46,5 @@ def wraps(values: Shaped[np.ndarray, "h w"], bits: int) -> bool:
         crossing.sum() >= _CROSSING * low.size
         and rest.sum() <= _REST * jumps.sum()
         and len(np.unique(high[crossing & (high < full - 1)])) >= _DIFFERENT
+        and len(np.unique(low[crossing])) >= _DIFFERENT  # a black surround has one value
     )

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
+from assay.core.opencv import cv2
 from assay.data.files.decode import Decoded
 from assay.data.files.fitting import Framing
 from assay.data.files.hints import ASPECT, PADDING, SHAPE, SIGN, UNIT, WRAPPED
@@ -196,6 +197,13 @@ _TURNED, _OTHERS = 2, 0.8
 _MOSTLY = 0.5
 
 
+def _has_hole_inside(mask: Bool[np.ndarray, "h w"]) -> bool:
+    """Return whether the largest part without a lesion does not reach the border."""
+    _, _, boxes, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8))
+    left, top, width, height, _ = max(boxes[1:].tolist(), key=lambda box: box[4])
+    return left > 0 and top > 0 and left + width < mask.shape[1] and top + height < mask.shape[0]
+
+
 def partly_inverted(
     decoded: Decoded,
     rows: Int[np.ndarray, "n"],
@@ -224,7 +232,7 @@ def partly_inverted(
             continue
         ring = float(np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]]).mean())
         total += 1
-        if ring >= _RING and _MOSTLY < area <= 1 - _HOLE:
+        if ring >= _RING and _MOSTLY < area <= 1 - _HOLE and _has_hole_inside(mask):
             inverted.append(number)
         inside += area <= _MOSTLY and ring <= _OUTSIDE
     if len(inverted) < _TURNED or inside < max(_TURNED, _OTHERS * (total - len(inverted))):
