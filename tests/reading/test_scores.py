@@ -1233,3 +1233,27 @@ def test_two_scales_in_a_column(command: str, ask: Asking) -> None:
         assert ask(command, predictions(odds[order], target[order]), "--out", f"{command}{at}").code == 0
     of_patient = np.repeat(draw.normal(0, 1.2, 40), 16) + 0.5 * (2 * target - 1) + draw.normal(0, 0.1, count)
     assert ask(command, predictions(of_patient, target), "--out", f"{command}patients").code == 0
+
+
+@situation("a score such as 0.5 for all cases without one", "a caution: how many have it, leave their cells empty")
+@situation("a column of scores that is the target itself", "a caution")
+@situation("rounded scores, scores of votes, and probabilities that reach 0 and 1", "no such caution")
+def test_doubtful_scores(ask: Asking) -> None:
+    draw, count = np.random.default_rng(5), 400
+    target = np.arange(count) % 2
+    scores = 1 / (1 + np.exp(-draw.normal(1.5 * (2 * target - 1), 1.0)))
+    for name, column, words in (
+        (
+            "filled",
+            np.where(draw.random(count) < 0.12, 0.5, scores),
+            "are exactly 0.5, and none near it is as frequent",
+        ),
+        ("target", target.astype(float), "are the target itself, in all 400 cases"),
+        ("rounded", scores.round(2), ""),
+        ("coarse", scores.round(1), ""),
+        ("votes", np.round(scores * 6) / 6, ""),
+        ("ends", (scores * 1.6 - 0.3).clip(0, 1), ""),
+    ):
+        answer = ask("validate", predictions(column, target), "--out", name)
+        assert answer.code == 0, answer.err
+        assert (words in answer.out) if words else "doubtful scores" not in answer.out, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from assay.core.reasons import NO_REASON, Code, Reason
 from assay.core.types import Contributions
 from assay.stats.influence import ModelPredictions, code_patients, effective_number
 from assay.stats.measures import find_measure, value_and_contributions
+from assay.stats.rows import FEW_PATIENTS
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class SeedPredictions:
         """Number of effective patients, see `effective_patients_of_classes`."""
         return effective_patients_of_classes(self.target, self.patient)
 
+    @cached_property
+    def max_df_patients(self) -> float:
+        """See `max_df_of_classes`."""
+        return max_df_of_classes(self.target, self.patient)
+
     def rows(self, index: np.ndarray) -> SeedPredictions:
         """Return the predictions for some images only (integers or booleans), such as a group of patients."""
         thresholds = self.thresholds
@@ -158,6 +165,7 @@ class MeasureBySeed:
         bounds: Range of the values.
         reason: Why the measure is undefined, if it is.
         n_effective_patients: See `effective_patients_of_classes`; infinite where no patients are known.
+        max_df_patients: See `max_df_of_classes`.
 
     Examples:
         >>> evaluated = measure_by_seed(np.array([0.5, 0.7]), np.array([3, 8]))  # a value per seed, without patients
@@ -173,6 +181,7 @@ class MeasureBySeed:
     bounds: tuple[float, float]
     reason: Reason = NO_REASON
     n_effective_patients: float = np.inf
+    max_df_patients: float = np.inf
 
     @property
     def named_patients(self) -> Int[np.ndarray, " m"]:
@@ -282,6 +291,7 @@ def evaluate(panel: SeedPredictions, name: str) -> MeasureBySeed:
         (measure.entry.low, measure.entry.high),
         _undefined_seeds(reasons, len(values)),
         panel.n_effective_patients,
+        panel.max_df_patients,
     )
 
 
@@ -320,9 +330,36 @@ def effective_patients_of_classes(target: Int[np.ndarray, " n"], patient: Int[np
         >>> effective_patients_of_classes(np.array([0, 0, 0, 1]), np.arange(4))
         1.0
     """
+    return min(map(effective_patients, _patients_of_classes(target, patient)))
+
+
+def max_df_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
+    """Return the most degrees of freedom of a variance over patients; infinite where their number sets it alone.
+
+    Of few patients with uneven numbers of images they are the effective patients of a class, less 1, at least 1.
+
+    Examples:
+        >>> max_df_of_classes(np.arange(8) % 2, np.arange(8))
+        inf
+        >>> max_df_of_classes(np.repeat([0, 1], 6), np.array([0, 0, 0, 0, 1, 2, 3, 3, 4, 4, 5, 5]))  # 36 / 18 - 1
+        1.0
+    """
+    limits = [math.inf]
+    for patients in _patients_of_classes(target, patient):
+        effective = effective_patients(patients)
+        if effective < FEW_PATIENTS and effective < _EVEN * len(np.unique(patients)):
+            limits.append(max(effective - 1, 1.0))
+    return min(limits)
+
+
+_EVEN = 0.9
+"""Share of the patients that are effective from which they have about equally many images."""
+
+
+def _patients_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> list[np.ndarray]:
+    """Return the patients of the images of each of two classes, or of all images."""
     classes = np.unique(target)
-    parts = [patient[target == label] for label in classes] if len(classes) == 2 else [patient]
-    return min(effective_patients(part) for part in parts)
+    return [patient[target == label] for label in classes] if len(classes) == 2 else [patient]
 
 
 def _undefined_seeds(reasons: list[Reason], n_seeds: int) -> Reason:
@@ -372,6 +409,7 @@ def combine(parts: Sequence[MeasureBySeed], weights: Float[np.ndarray, "m *s"]) 
         _bounds(parts, weights_by_seed),
         reasons[0] if reasons else NO_REASON,
         min(part.n_effective_patients for part in parts),
+        min(part.max_df_patients for part in parts),
     )
 
 

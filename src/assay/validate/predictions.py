@@ -405,6 +405,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "patients": f"{len(np.unique(patient)):,}",
         "effective patients": _few_patients(rows.target.codes, patient),
         "intervals over": "patients" if rows.cells("patient") else "images",
+        "doubtful scores": " ".join(filter(None, map(_doubt_of_scores, files))),
         "threshold": "; ".join(
             f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
             for file, (at, _) in zip(files, thresholds, strict=True)
@@ -430,6 +431,33 @@ def _few_patients(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"])
     """Return the effective patients of the class that has fewer, where they are few; empty otherwise."""
     effective = effective_patients_of_classes(target, patient)
     return f"{effective:.2g}" if effective < FEW_PATIENTS else ""
+
+
+_REPEATED, _LEAST_REPEATED = 0.05, 5
+"""Share and number of cases with the same score from which it may stand for none."""
+_DISTINCT, _TIMES, _NEARBY = 20, 10, 5
+"""Different scores that there must be, the times that such a score is more frequent than near ones, and how many of
+these on each side are compared: scores that were rounded all repeat, and grades are few."""
+
+
+def _doubt_of_scores(file: ScoreFile) -> str:
+    """Return a sentence where scores are the target itself, or one among many seems to stand for none; else empty."""
+    score, target = file.rows.score, file.rows.target.codes
+    values, counts = np.unique(score, return_counts=True)
+    if len(values) == 2 and np.array_equal(score == values[1], target == 1):
+        return (
+            f"Scores of {file.name} are the target itself, in all {len(score):,} cases: check that no label was "
+            "taken for a score."
+        )
+    at = int(counts.argmax())
+    near = np.delete(counts[max(at - _NEARBY, 0) : at + _NEARBY + 1], min(at, _NEARBY))
+    least = max(_LEAST_REPEATED, _REPEATED * len(score), _TIMES * max(near, default=0))
+    if at in (0, len(values) - 1) or len(values) < _DISTINCT or counts[at] < least:
+        return ""
+    return (
+        f"{counts[at]:,} of {len(score):,} scores of {file.name} are exactly {values[at]:g}, and none near it is as "
+        "frequent: if it stands for cases without a score, leave these cells empty."
+    )
 
 
 def _typed_file(source: Any) -> str:

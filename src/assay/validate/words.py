@@ -142,6 +142,8 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
             f"Rows of several models ({joined}) are combined into one score per "
             f"case. To compare them: {facts['comparison']}",
         )
+    if doubtful := facts.get("doubtful scores"):
+        yield Caution("doubtful scores", doubtful)
     if shared := facts.get("patients of other cases"):
         yield Caution(
             "patients in both files",
