@@ -348,7 +348,7 @@ def max_df_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " 
     for patients in _patients_of_classes(target, patient):
         effective = effective_patients(patients)
         if effective < FEW_PATIENTS and effective < _EVEN * len(np.unique(patients)):
-            limits.append(max(effective - 1, 1.0))
+            limits.append(df_over_patients(patients))
     return min(limits)
 
 
