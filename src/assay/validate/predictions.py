@@ -405,7 +405,8 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "patients": f"{len(np.unique(patient)):,}",
         "effective patients": _few_patients(rows.target.codes, patient),
         "intervals over": "patients" if rows.cells("patient") else "images",
-        "doubtful scores": " ".join(filter(None, map(_doubt_of_scores, files))),
+        "scores that are the target": " and ".join(file.name for file in files if _equal_target(file.rows)),
+        "repeated scores": " ".join(filter(None, map(_filled_score, files))),
         "threshold": "; ".join(
             f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
             for file, (at, _) in zip(files, thresholds, strict=True)
@@ -440,15 +441,15 @@ _DISTINCT, _TIMES, _NEARBY = 20, 10, 5
 these on each side are compared: scores that were rounded all repeat, and grades are few."""
 
 
-def _doubt_of_scores(file: ScoreFile) -> str:
-    """Return a sentence where scores are the target itself, or one among many seems to stand for none; else empty."""
-    score, target = file.rows.score, file.rows.target.codes
+def _equal_target(rows: ScoredRows) -> bool:
+    values = np.unique(rows.score)
+    return len(values) == 2 and np.array_equal(rows.score == values[1], rows.target.codes == 1)
+
+
+def _filled_score(file: ScoreFile) -> str:
+    """Return a sentence where a score among many different ones seems to stand for none; else empty."""
+    score = file.rows.score
     values, counts = np.unique(score, return_counts=True)
-    if len(values) == 2 and np.array_equal(score == values[1], target == 1):
-        return (
-            f"Scores of {file.name} are the target itself, in all {len(score):,} cases: check that no label was "
-            "taken for a score."
-        )
     at = int(counts.argmax())
     near = np.delete(counts[max(at - _NEARBY, 0) : at + _NEARBY + 1], min(at, _NEARBY))
     least = max(_LEAST_REPEATED, _REPEATED * len(score), _TIMES * max(near, default=0))

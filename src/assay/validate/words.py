@@ -142,8 +142,13 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
             f"Rows of several models ({joined}) are combined into one score per "
             f"case. To compare them: {facts['comparison']}",
         )
-    if doubtful := facts.get("doubtful scores"):
-        yield Caution("doubtful scores", doubtful)
+    if equal := facts.get("scores that are the target"):
+        yield Caution(
+            "scores are the target",
+            f"Scores of {equal} are the target itself in all cases: check that no label was taken for a score.",
+        )
+    if repeated := facts.get("repeated scores"):
+        yield Caution("one score in many cases", repeated)
     if shared := facts.get("patients of other cases"):
         yield Caution(
             "patients in both files",
