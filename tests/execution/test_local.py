@@ -127,18 +127,18 @@ def test_workers_need_no_shared_memory(tmp_path: Path, monkeypatch: pytest.Monke
     assert (sorted(outcome.done), outcome.failed) == (["a", "b", "c"], {})
 
 
-def test_lowest_rank_first_then_longest(tmp_path: Path) -> None:
+def test_lowest_rank_first_then_what_is_half_done_then_longest(tmp_path: Path) -> None:
     job = Touch(tmp_path / "x")
     queue = Queue.of(
         [
             Task("short", job, "", cost=1),
             Task("long", job, "", cost=5),
-            Task("later", job, "", cost=9, rank=1),
+            Task("later", job, "", cost=9, rank=1, is_half_done=True),
+            Task("half", job, "", cost=0.5, is_half_done=True),
             Task("probe", job, "", ("long",), cost=0.1, rank=-1),
         ]
     )
-    assert (taken := queue.take()) is not None
-    assert taken.id == "long"
+    assert [task.id for task in (queue.take(), queue.take()) if task] == ["half", "long"]
     queue.finish("long")
     assert [task.id for task in (queue.take(), queue.take(), queue.take()) if task] == ["probe", "short", "later"]
     assert queue.take() is None

@@ -22,7 +22,7 @@ import assay
 from assay.core.files import content_hash
 from assay.execution.local import InProcess
 from assay.execution.run import rebuild
-from assay.execution.tasks import Task, turn
+from assay.execution.tasks import Queue, Task, turn
 from assay.plugin import RunFolder
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import comparison_name
@@ -174,7 +174,9 @@ def test_what_the_spec_does_not_name_is_found(run_copy: Path) -> None:
         pytest.param(signal.SIGTERM, id="terminate", marks=pytest.mark.acceptance),
     ],
 )
-def test_an_interrupt_stops_cleanly_with_130_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
+def test_an_interrupt_stops_cleanly_with_130_and_the_next_run_begins_with_what_is_half_done(
+    tmp_path: Path, number: int
+) -> None:
     """Sent to the whole group, as a terminal and a scheduler do."""
     spec = write_spec(tmp_path, recipe={**SMALL["recipe"], "epochs": 2000}, contrasts=[], seeds=1)
     process = command("run", spec, "--out", tmp_path, "--workers", "1", "--json")
@@ -186,6 +188,11 @@ def test_an_interrupt_stops_cleanly_with_130_and_the_same_command_goes_on(tmp_pa
     assert process.returncode == 130, err
     assert json.loads(out.splitlines()[-1])["stopped"] is True
     assert err == ""
+    (checkpoint,) = tmp_path.glob("*/trials/*/checkpoint.pt")
+    tasks = prepare(parse_study(spec), checkpoint.parents[2]).tasks
+    first = Queue.of(tasks).take()
+    assert first is not None
+    assert [first.id, *(task.id for task in tasks if task.is_half_done)] == [checkpoint.parent.name] * 2
 
 
 def test_trials_that_share_a_training_are_counted_each(tmp_path: Path) -> None:

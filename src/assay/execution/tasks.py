@@ -52,6 +52,8 @@ class Task:
 
     Attributes:
         rank: Of ready tasks those of the lowest rank come first, and within it the longest.
+        is_half_done: Whether it has left a checkpoint. Within a rank it comes before those that have not begun, so that
+            a run in several sittings finishes what it has begun.
         counted: Unit of counting, as written after a number.
         unit: Id of the unit that its failure is kept under, where it is another than its own.
         remote: Whether its job can be sent to another process. One of a model in memory cannot.
@@ -63,6 +65,7 @@ class Task:
     needs: tuple[str, ...] = ()
     cost: float = 1.0
     rank: int = 0
+    is_half_done: bool = False
     counted: str = "tasks done"
     unit: str = ""
     remote: bool = True
@@ -123,9 +126,9 @@ def with_needs(ids: Collection[str], tasks: Sequence[Task]) -> set[str]:
     return needed
 
 
-def turn(task: Task) -> tuple[int, float, str]:
+def turn(task: Task) -> tuple[int, bool, float, str]:
     """Sort key of ready tasks: the lowest comes first."""
-    return task.rank, -task.cost, task.id
+    return task.rank, not task.is_half_done, -task.cost, task.id
 
 
 @dataclass
@@ -142,8 +145,8 @@ class Queue:
     waiting: set[str]
     finished: set[str]
     _after: dict[str, list[str]] = field(default_factory=dict[str, list[str]], init=False)
-    _ready: list[tuple[tuple[int, float, str], str]] = field(
-        default_factory=list[tuple[tuple[int, float, str], str]], init=False
+    _ready: list[tuple[tuple[int, bool, float, str], str]] = field(
+        default_factory=list[tuple[tuple[int, bool, float, str], str]], init=False
     )
 
     def __post_init__(self) -> None:

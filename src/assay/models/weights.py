@@ -634,6 +634,11 @@ def load_checkpoint(folder: Path, identity: str) -> dict[str, Any] | None:
     return dict(state) if state and state.get("identity") == identity else None
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a training has left a checkpoint there, of whatever state."""
+    return (folder / _NAME).is_file()
+
+
 def remove_checkpoint(folder: Path) -> None:
     """Once the trial's record is complete."""
     (folder / _NAME).unlink(missing_ok=True)

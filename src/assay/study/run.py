@@ -31,6 +31,7 @@ from assay.execution.run import ObserverFactory, RunSteps, Tables, carry_out, is
 from assay.execution.sources import Source, SourceJob, StartedJob, check_sources, missing_sources, start_id
 from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task, with_needs
 from assay.execution.workspace import Workspace
+from assay.models.weights import has_checkpoint
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import comparison_name
 from assay.shifts.population import Population
@@ -546,6 +547,7 @@ def _plan_tasks(
             _source_task_id(source.start),
             source_costs[source.id],
             ranks.get(source.id, 0),
+            has_checkpoint(RunFolder(place.cache).unit("sources", source.id)),
             counted="sources trained",
             unit=source.id,
         )
@@ -564,6 +566,7 @@ def _plan_tasks(
             trial.training.members or _source_task_id(start_id(trial.training.recipe)),
             costs[trial.id][0],
             ranks[trial.id],
+            has_checkpoint(place.folder.unit("trials", trial.id)),
             counted=ENSEMBLED if trial.training.members else training_unit(plan.spec),
         )
         for trial in trials
