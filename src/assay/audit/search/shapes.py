@@ -194,19 +194,18 @@ def _nearest_squares(
     mean = weighted.sum(dim=(2, 3), keepdim=True) / kernel.sum(dim=(2, 3), keepdim=True)
     variance = (kernel * (patterns - mean) ** 2).sum(dim=(1, 2, 3)).clamp(min=1e-3)
     constant = (weighted * patterns).sum(dim=(1, 2, 3))
+    factors = torch.cat((-2 * weighted.flatten(1), torch.ones(len(templates), 1)), dim=1)
     positions = np.empty((len(images), len(templates)), dtype=np.int64)
     smallest = np.empty(positions.shape, dtype=np.float32)
-    pixels = [torch.as_tensor(image[None]) for image in images]
-    norms = [functional.conv2d(image**2, kernel) for image in pixels]
-    for start in range(0, len(templates), _TEMPLATES_AT_ONCE):
-        part = slice(start, start + _TEMPLATES_AT_ONCE)
-        factors = -2 * weighted[part]
-        rows_of_part = np.arange(len(factors))
-        for row, (image, norm) in enumerate(zip(pixels, norms, strict=True)):
-            products = functional.conv2d(image, factors).add_(norm)[0].flatten(1).numpy()
+    parts = [slice(start, start + _TEMPLATES_AT_ONCE) for start in range(0, len(templates), _TEMPLATES_AT_ONCE)]
+    for row, image in enumerate(torch.as_tensor(images)[:, None]):
+        norms = functional.conv2d(image**2, kernel).flatten(2)
+        squares = torch.cat((functional.unfold(image, templates.shape[2:]), norms), dim=1)[0]
+        for part in parts:
+            products = (factors[part] @ squares).numpy()  # a convolution takes two to four times as long
             nearest = products.argmin(axis=1)  # NumPy's is eight times as fast as PyTorch's
             positions[row, part] = nearest
-            smallest[row, part] = products[rows_of_part, nearest]
+            smallest[row, part] = np.take_along_axis(products, nearest[:, None], axis=1)[:, 0]
     distances = ((torch.as_tensor(smallest) + constant).clamp(min=0) / variance).sqrt().numpy()
     return distances, positions
 
