@@ -468,7 +468,7 @@ class Study:
         from assay.execution.progress import display_for, show_reading, stage_printer
         from assay.execution.run import observe_nothing
         from assay.execution.tasks import Observer, Task
-        from assay.store.place import require_writable, run_folder
+        from assay.store.layout import require_writable, run_folder
         from assay.study.run import PreparedStudy, prepare, run_study
 
         spec = parse_study(

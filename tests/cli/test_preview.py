@@ -16,7 +16,7 @@ from tests.worlds.studies import SMALL, write_spec
 
 import assay
 from assay.plugin import RunFolder
-from assay.store.place import working_in
+from assay.store.layout import working_in
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from assay.core import files
 from assay.core.files import file_lock
 from assay.plugin import ArrayCache, StoreError
-from assay.store.place import working_in
+from assay.store.layout import working_in
 
 
 def test_who_waits_is_asked_between_tries_and_has_it_when_it_is_free(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def test_a_source_that_diverged_is_told_as_that(tmp_path: Path, monkeypatch: pyt
     (start,) = one.plan.sources
     with monkeypatch.context() as patch:
         patch.setattr("assay.execution.jobs.fit", diverge)
-        SourceJob(one.place, start)(WORKING)
-    assert one.place.folder.record("sources", start.id)["status"] == "diverged"
+        SourceJob(one.workspace, start)(WORKING)
+    assert one.workspace.folder.record("sources", start.id)["status"] == "diverged"
     trials = RunFolder(run(tmp_path)).table("trials")
     (row,) = (row for row in trials if row["recipe"] == "large")
     assert row["status"] == "diverged"
@@ -79,9 +79,9 @@ def test_a_source_that_diverged_is_not_trained_again_by_another_run(tmp_path: Pa
     runs = [prepared(tmp_path / name) for name in ("one", "two")]
     (start,) = runs[0].plan.sources
     for one in runs:
-        SourceJob(one.place, start)(WORKING)
+        SourceJob(one.workspace, start)(WORKING)
     assert len(fits) == 1
-    assert {one.place.folder.record("sources", start.id)["status"] for one in runs} == {"diverged"}
+    assert {one.workspace.folder.record("sources", start.id)["status"] for one in runs} == {"diverged"}
 
 
 def test_who_waited_for_a_source_takes_what_was_left_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -100,8 +100,8 @@ def test_who_waited_for_a_source_takes_what_was_left_of_it(tmp_path: Path, monke
             cache.write_record("sources", start.id, {"status": "diverged", "reason": "the loss is nan"})
             other.close()
 
-        SourceJob(one.place, start)(replace(WORKING, report=other_ends))
-    assert one.place.folder.record("sources", start.id)["reason"] == "the loss is nan"
+        SourceJob(one.workspace, start)(replace(WORKING, report=other_ends))
+    assert one.workspace.folder.record("sources", start.id)["reason"] == "the loss is nan"
 
 
 def test_a_source_of_a_source_that_collapsed_has_collapsed_with_it(tmp_path: Path):

@@ -91,9 +91,9 @@ def test_a_source_is_trained_once_before_what_starts_from_it(tmp_path: Path):
     assert again.id == kept["source"] != new.id  # one a seed, the same in every run
     assert elsewhere.new_sources == 2  # the other run folder lacks the record of both
     modified = weights_of(again).stat().st_mtime_ns
-    SourceJob(elsewhere.place, again)(WORKING)
+    SourceJob(elsewhere.workspace, again)(WORKING)
     assert weights_of(again).stat().st_mtime_ns == modified
-    assert elsewhere.place.folder.record("sources", again.id)["status"] == "done"
+    assert elsewhere.workspace.folder.record("sources", again.id)["status"] == "done"
 
 
 def test_trials_begin_with_the_trunk_of_their_source_and_a_head_of_their_own(tmp_path: Path):
@@ -196,7 +196,7 @@ def test_a_source_whose_weights_alone_are_gone_is_trained_again(tmp_path: Path):
     weights_of(source).unlink()
     again = prepared(folder, recipe={**STUDY["recipe"], "epochs": 2})
     assert again.new_sources == 1
-    SourceJob(again.place, source)(WORKING)
+    SourceJob(again.workspace, source)(WORKING)
     assert weights_of(source).read_bytes() == before
 
 
@@ -213,7 +213,7 @@ def test_weights_that_left_the_cache_are_trained_again_or_asked_for(tmp_path: Pa
     assert prepared(folder).new_sources == 0  # nothing is to be trained that starts from it
     again = prepared(folder, recipe={**STUDY["recipe"], "epochs": 2})
     assert again.new_sources == 1
-    SourceJob(again.place, again.plan.sources[0])(WORKING)
+    SourceJob(again.workspace, again.plan.sources[0])(WORKING)
     assert cached.read_bytes() == before
 
 
@@ -225,7 +225,7 @@ def _train(place: Workspace, source: Any) -> None:
 def test_two_processes_that_want_one_source_train_it_once(tmp_path: Path):
     ready = [prepared(tmp_path / name) for name in ("one", "two")]
     spawn = multiprocessing.get_context("spawn")
-    both = [spawn.Process(target=_train, args=(one.place, one.plan.sources[0])) for one in ready]
+    both = [spawn.Process(target=_train, args=(one.workspace, one.plan.sources[0])) for one in ready]
     for process in both:
         process.start()
     for process in both:
@@ -233,7 +233,7 @@ def test_two_processes_that_want_one_source_train_it_once(tmp_path: Path):
     assert [process.exitcode for process in both] == [0, 0]
     cache = RunFolder(default_cache_root())
     assert list(cache.ids("sources")) == ids(ready[0])
-    assert all(list(one.place.folder.ids("sources")) == ids(one) for one in ready)
+    assert all(list(one.workspace.folder.ids("sources")) == ids(one) for one in ready)
 
 
 def test_who_waits_for_a_source_can_be_stopped(tmp_path: Path):
@@ -242,8 +242,8 @@ def test_who_waits_for_a_source_can_be_stopped(tmp_path: Path):
     lock = RunFolder(default_cache_root()).unit("sources", source.id) / ".lock"
     stopping = replace(WORKING, should_stop=lambda: True)
     with file_lock(lock), pytest.raises(Stopped):
-        SourceJob(one.place, source)(stopping)
-    SourceJob(one.place, source)(WORKING)
+        SourceJob(one.workspace, source)(stopping)
+    SourceJob(one.workspace, source)(WORKING)
 
 
 def test_what_a_killed_pretraining_left_half_written_is_removed(tmp_path: Path) -> None:
@@ -252,18 +252,18 @@ def test_what_a_killed_pretraining_left_half_written_is_removed(tmp_path: Path) 
     left = weights_of(source).with_name(".checkpoint.pt.host-7-0a.partial")
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(b"half")
-    SourceJob(one.place, source)(WORKING)
+    SourceJob(one.workspace, source)(WORKING)
     assert weights_of(source).is_file() or RunFolder(default_cache_root()).complete("sources", source.id)
     assert not left.exists()
 
 
 def _goes_on_alike(begun: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (wanted,) = begun.plan.sources
-    SourceJob(begun.place, wanted)(WORKING)
+    SourceJob(begun.workspace, wanted)(WORKING)
     continued = weights_of(wanted).read_bytes()
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "fresh"))
     fresh = prepared(tmp_path / "again", sources=source(epochs=7))
-    SourceJob(fresh.place, fresh.plan.sources[0])(WORKING)
+    SourceJob(fresh.workspace, fresh.plan.sources[0])(WORKING)
     assert weights_of(wanted).read_bytes() == continued
 
 
@@ -272,7 +272,7 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path, monke
     (wanted,) = longer.plan.sources
     looks = iter([False, False, True])
     with pytest.raises(Stopped):
-        SourceJob(longer.place, wanted)(replace(WORKING, should_stop=lambda: next(looks)))
+        SourceJob(longer.workspace, wanted)(replace(WORKING, should_stop=lambda: next(looks)))
     assert (weights_of(wanted).parent / "checkpoint.pt").is_file()
     _goes_on_alike(longer, tmp_path, monkeypatch)
 
@@ -283,7 +283,9 @@ def test_a_pretraining_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path
     killed = prepared(tmp_path, sources=source(epochs=7))
     (wanted,) = killed.plan.sources
     begun = multiprocessing.get_context("spawn").Event()
-    process = multiprocessing.get_context("spawn").Process(target=_train_and_tell, args=(killed.place, wanted, begun))
+    process = multiprocessing.get_context("spawn").Process(
+        target=_train_and_tell, args=(killed.workspace, wanted, begun)
+    )
     process.start()
     assert begun.wait(600)
     process.kill()

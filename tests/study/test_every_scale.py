@@ -117,7 +117,7 @@ def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_scale_is_planned_and_its_first_training_starts(name: str, scale: str, tmp_path: Path) -> None:
     study = apply_scale(read_yaml(study_files()[name]), scale).values
     prepared = prepare(parse_study(name, scale=scale, overrides=[*_few(study)]), tmp_path)
-    given, folder = prepared.tasks[0].job, prepared.place.folder
+    given, folder = prepared.tasks[0].job, prepared.workspace.folder
     job = given.job if isinstance(given, LeasedJob) else given
     assert isinstance(job, TrainJob | StartedJob | SourceJob)
     with suppress(Stopped):

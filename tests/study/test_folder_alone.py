@@ -18,7 +18,7 @@ from assay.execution.run import rebuild
 from assay.execution.tasks import Event, Outcome, Task
 from assay.plugin import RunFolder, SpecError, StoreError
 from assay.store.files import read_checked_json, write_checked_json
-from assay.store.place import working_in
+from assay.store.layout import working_in
 from assay.study.records import stamp, stored_study, unnamed_units
 
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
@@ -120,13 +120,13 @@ def test_a_loss_that_is_edited_while_python_runs_is_refused_as_the_old_code_woul
 def test_a_worker_that_finds_a_loss_edited_since_planning_does_not_run_it(own_loss: Path, tmp_path: Path) -> None:
     """It imports the module when it begins, perhaps an hour after the study was planned."""
     prepared = plan_tiny(tmp_path / "tiny", recipe=with_loss(own_loss))
-    ((module, code),) = prepared.place.code
+    ((module, code),) = prepared.workspace.code
     assert module == own_loss.stem
     for task in prepared.tasks:
         job: Any = task.job.job  # within its lease
-        assert job.place.code == ((module, code),)
+        assert job.workspace.code == ((module, code),)
         with pytest.raises(SpecError, match="was edited since this run began: run the same command again"):
-            replace(job, place=replace(job.place, code=((module, "another"),)))(WORKING)
+            replace(job, workspace=replace(job.workspace, code=((module, "another"),)))(WORKING)
     assert not (tmp_path / "tiny").exists()
 
 

@@ -37,7 +37,7 @@ from assay.spec.data import LESION
 from assay.stats.format import duration, number, p_value
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
-from assay.store.place import result_folder
+from assay.store.layout import result_folder
 
 
 def audit_command(request: AuditRequest, *, dry_run: bool, is_quiet: bool, json: bool) -> None:

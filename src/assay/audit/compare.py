@@ -46,8 +46,8 @@ from assay.stats.metrics import auroc, score_names
 from assay.stats.rows import leading_region, numeric
 from assay.store.files import Row
 from assay.store.folder import RunFolder, received_folder
+from assay.store.layout import RUN
 from assay.store.manifest import is_ours
-from assay.store.place import RUN
 from assay.store.soundness import Soundness
 
 REGION_COLUMNS = ("of", "kind", "name", "bright", "discrete", "shape")

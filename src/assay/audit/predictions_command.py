@@ -22,7 +22,7 @@ from assay.data.files.score_cases import read_score_table
 from assay.report.glossary import GLOSSARY
 from assay.report.sentences.reading import reading_lines, replaced_lines, where_issues_are
 from assay.store.folder import RunFolder
-from assay.store.place import result_folder
+from assay.store.layout import result_folder
 
 
 def predictions_command(request: AuditRequest, *, dry_run: bool, json: bool) -> None:

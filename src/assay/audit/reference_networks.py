@@ -291,7 +291,7 @@ def _train_networks(
     executor, n_workers = executor_for(workers, prepared.device)
     if train_only(prepared, watch, executor).stopped:
         raise KeyboardInterrupt
-    folder = prepared.place.folder
+    folder = prepared.workspace.folder
     complete = [trial.id for trial in prepared.plan.trials if folder.complete("trials", trial.id)]
     done = [id for id in complete if folder.record("trials", id)["status"] == "done"]
     return [folder.unit("trials", id) for id in done], n_workers

@@ -29,8 +29,8 @@ from assay.stats.format import count, plural
 from assay.store.kinds import every_table
 
 if TYPE_CHECKING:
+    from assay.store.layout import UnitKind
     from assay.store.manifest import FileChange
-    from assay.store.place import UnitKind
     from assay.store.soundness import Soundness
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
@@ -159,7 +159,7 @@ def check_command(run: str, out: Path, json: bool) -> None:
     """Compare the files of a run, and those of the cache that it may start from, with their checksums."""
     from assay.store.bundle import SUMS
     from assay.store.find import candidate_folders, find_run
-    from assay.store.place import RUN
+    from assay.store.layout import RUN
 
     places = (folder for folder in candidate_folders(run, out) if is_file(folder / SUMS) or is_file(folder / RUN))
     place = next(places, None)
@@ -172,8 +172,8 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     from assay.report.page import require_page
     from assay.store.find import find_run
     from assay.store.folder import RunFolder
+    from assay.store.layout import PAGE, working_in
     from assay.store.manifest import SIGNATURE, SIGNED, find_signature_change, signing_key
-    from assay.store.place import PAGE, working_in
     from assay.store.signing import sign
     from assay.store.soundness import Soundness
 
@@ -207,8 +207,8 @@ def _check_cache(root: Path) -> Iterator[CheckResult]:
     from assay.core.files import default_cache_root
     from assay.data.cache import damaged_arrays, damaged_notes
     from assay.store.folder import RunFolder
+    from assay.store.layout import PAGE
     from assay.store.manifest import PREVIEW
-    from assay.store.place import PAGE
     from assay.store.soundness import Soundness
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
@@ -277,8 +277,8 @@ def _unchecked_finding(soundness: Soundness) -> Iterator[CheckResult]:
     another name or in a folder that no manifest lists, which no Assay wrote.
     """
     from assay.report.context import PageContext
+    from assay.store.layout import PAGE
     from assay.store.manifest import PREVIEW, PROGRAM_SUFFIXES, is_ours, read_manifest
-    from assay.store.place import PAGE
 
     root, listed, compared = soundness.root, set[str](), {PAGE}
     with suppress(Exception):  # of tables made elsewhere: the page is refused
@@ -296,7 +296,7 @@ def _unchecked_finding(soundness: Soundness) -> Iterator[CheckResult]:
 def _preview_findings(root: Path) -> Iterator[CheckResult]:
     """Compare the preview in a run folder, which the manifest and the signature of the run do not cover."""
     from assay.store.folder import RunFolder
-    from assay.store.place import PAGE, RUN
+    from assay.store.layout import PAGE, RUN
     from assay.store.soundness import Soundness
 
     if is_file(root / RUN):

@@ -25,8 +25,8 @@ from assay.store.data_tables import ISSUES
 from assay.store.files import Row
 from assay.store.find import candidate_folders, find_run
 from assay.store.folder import EARLIER_TABLES, RunFolder, remove_unit
+from assay.store.layout import PAGE, RUN, working_in
 from assay.store.manifest import PAGE_UNSIGNED, added_files, page_is_signed, read_manifest, write_manifest
-from assay.store.place import PAGE, RUN, working_in
 from assay.store.schema import (
     CONTRASTS,
     DIFFERENCES,

@@ -31,7 +31,7 @@ from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
 from assay.store.files import REMAKE_FILE, read_checked_json, read_json, write_text
 from assay.store.folder import RunFolder
-from assay.store.place import UnitKind, is_locked, require_regular_files, require_run_folder
+from assay.store.layout import UnitKind, is_locked, require_regular_files, require_run_folder
 
 # Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process.
 

@@ -57,7 +57,7 @@ from assay.stats.metrics import macro_auroc
 from assay.store.arrays import ROW_COLUMNS
 from assay.store.files import write_json, write_rows
 from assay.store.folder import RunFolder
-from assay.store.place import UnitKind
+from assay.store.layout import UnitKind
 from assay.training.collapse import CollapsedFeatures
 from assay.training.feed import youden_threshold
 from assay.training.loop import Diverged, Interrupted, ProgressReport, TrainingResult, fit
@@ -92,7 +92,7 @@ def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
 class TrainJob:
     """Trains one trial, or one source: weights, curve, and last the record."""
 
-    place: Workspace
+    workspace: Workspace
     data: DataSpec
     training: TrainingSpec
     device: str = "cpu"
@@ -100,8 +100,8 @@ class TrainJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`. A training that diverged or died, or that no head could be fitted to, leaves a record too."""
-        require_code(self.place.code)
-        folder, id = self.place.folder, self.training.id
+        require_code(self.workspace.code)
+        folder, id = self.workspace.folder, self.training.id
         unit = folder.unit(self.kind, id)
         if folder.complete(self.kind, id):
             remove_checkpoint(unit)
@@ -128,7 +128,7 @@ class TrainJob:
         remove_checkpoint(unit)
 
     def _train(self, unit: Path, context: Context) -> dict[str, Any]:
-        population = population_of(self.data, self.place, self.device)
+        population = population_of(self.data, self.workspace, self.device)
         check_data(population, self.training)
         seed = self.training.seed
         is_source = OF_A_SOURCE.items() <= self.training.data.items()
@@ -197,12 +197,12 @@ def check_data(population: Population, training: TrainingSpec) -> None:
 class EnsembleJob:
     """Leaves the record of the ensemble of a seed's folds, whose thresholds are the means of its members'."""
 
-    place: Workspace
+    workspace: Workspace
     training: TrainingSpec
 
     def __call__(self, context: Context) -> None:
         """See `Job`. An ensemble with a member that left no network is lost as that member is."""
-        folder, id, start = self.place.folder, self.training.id, time.time()
+        folder, id, start = self.workspace.folder, self.training.id, time.time()
         records = [folder.record("trials", member) for member in self.training.members]
         failed = next((record for record in records if record["status"] != "done"), None)
         joint = (
@@ -339,7 +339,7 @@ class ProbeJob:
     """Reads one model on environments and runs probes on it; keeps outputs per image and measurements.
 
     Attributes:
-        place: The run folder and the cache.
+        workspace: The run folder and the cache.
         model: The model.
         data: The images.
         tests: The environments to test on, by name.
@@ -351,7 +351,7 @@ class ProbeJob:
         device: Device of the model.
     """
 
-    place: Workspace
+    workspace: Workspace
     model: ModelRef
     data: DataSpec
     tests: Mapping[str, EnvironmentSpec]
@@ -363,15 +363,15 @@ class ProbeJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`. A training that left no network has nothing to read: its probes leave records that say so."""
-        require_code(self.place.code)
-        folder = self.place.folder
+        require_code(self.workspace.code)
+        folder = self.workspace.folder
         missing = {id: component for id, component in self.probes.items() if not folder.probed(id)}
         if reason := self.model.unusable():
             for id, component in missing.items():
                 folder.write_measurements(id, [], self._record(component, reason, ()))
             return
         context.report(0.0, "reading")
-        population = population_of(self.data, self.place, self.device, all_tested=self.all_tested)
+        population = population_of(self.data, self.workspace, self.device, all_tested=self.all_tested)
         scene = population.scene(self.tests, self.model.seed, self.model.fold)
         built = {id: build("probe", component.name, component.params) for id, component in missing.items()}
         with computing_on(self.device), self.model.open(self.device) as model:
@@ -440,7 +440,7 @@ _populations: dict[tuple[str, Path, bool, str, bool, str], Population] = {}
 
 def population_of(
     data: DataSpec,
-    place: Workspace,
+    workspace: Workspace,
     device: str = "cpu",
     *,
     all_tested: bool = False,
@@ -452,7 +452,7 @@ def population_of(
 
     Args:
         data: The images.
-        place: The run folder and the cache.
+        workspace: The run folder and the cache.
         device: Device that renders a phantom.
         all_tested: Make every row of files a test row.
         fresh: Open it again, since its files may have been edited; data opened before are dropped.
@@ -463,16 +463,16 @@ def population_of(
         _populations.clear()
     key = (
         canonical_json(data.canonical()),
-        place.cache,
-        place.skip_bad_rows,
+        workspace.cache,
+        workspace.skip_bad_rows,
         device,
         all_tested,
         compare_with.content if compare_with else "",
     )
     if key not in _populations:
-        cache = ArrayCache(place.cache, on_progress)
+        cache = ArrayCache(workspace.cache, on_progress)
         _populations[key] = open_population(
-            data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested, like=compare_with
+            data, cache, skip_bad_rows=workspace.skip_bad_rows, device=device, all_tested=all_tested, like=compare_with
         )
     return _populations[key]
 
@@ -516,14 +516,14 @@ class ImportModelJob:
     """Copies one model that was trained elsewhere; validation images set its thresholds.
 
     Attributes:
-        place: The run folder and the cache.
+        workspace: The run folder and the cache.
         data: The images.
         training: The trial that it stands for.
         models: Its files, several of an ensemble.
         device: Device on which validation images are read.
     """
 
-    place: Workspace
+    workspace: Workspace
     data: DataSpec
     training: TrainingSpec
     models: tuple[GivenWeights, ...]
@@ -531,8 +531,8 @@ class ImportModelJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`. Raises WeightsError where a file was changed since the study was planned, or does not fit."""
-        require_code(self.place.code)
-        folder, id, start = self.place.folder, self.training.id, time.time()
+        require_code(self.workspace.code)
+        folder, id, start = self.workspace.folder, self.training.id, time.time()
         if folder.complete("trials", id):
             return
         unit = folder.unit("trials", id)
@@ -542,7 +542,7 @@ class ImportModelJob:
         folder.write_record("trials", id, {"training": self.training.canonical(), **record})
 
     def _load_given(self, context: Context) -> dict[str, Any]:
-        population = population_of(self.data, self.place, self.device)
+        population = population_of(self.data, self.workspace, self.device)
         check_data(population, self.training)
         weights = self.training.recipe.given
         assert weights is not None
@@ -557,7 +557,7 @@ class ImportModelJob:
         context.report(0.5, "reading validation images")
         _, validation = population.training(self.training.environment, self.training.seed, self.training.fold)
         thresholds = self._thresholds_of(Model(network.to(self.device), device=self.device), validation)
-        save_weights(network, self.place.folder.unit("trials", self.training.id) / WEIGHTS_FILE)
+        save_weights(network, self.workspace.folder.unit("trials", self.training.id) / WEIGHTS_FILE)
         return {
             "status": "done",
             "reason": "",

@@ -20,8 +20,8 @@ from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, T
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 from assay.store.kinds import PAGE_WRITER, Kind
+from assay.store.layout import BEGUN, UNIT_KINDS, working_in
 from assay.store.manifest import added_files, foreign_files, is_ours
-from assay.store.place import BEGUN, UNIT_KINDS, working_in
 from assay.store.soundness import Soundness
 
 Tables = Mapping[str, Sequence[Row]]

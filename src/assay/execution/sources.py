@@ -31,7 +31,7 @@ from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.schema import DataSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, checked_id
-from assay.store.place import UnitKind
+from assay.store.layout import UnitKind
 
 if TYPE_CHECKING:
     from assay.execution.jobs import TrainJob
@@ -135,30 +135,31 @@ def check_sources(spec: StudySpec, population: Population, sources: Mapping[str,
             )
 
 
-def missing_sources(sources: Sequence[Source], started_from: Collection[str], place: Workspace) -> list[Source]:
+def missing_sources(sources: Sequence[Source], started_from: Collection[str], workspace: Workspace) -> list[Source]:
     """Return the sources that must be trained, or whose record the run folder lacks, for the units that start from
     `started_from`.
 
     Args:
         sources: All sources, each after its own sources.
         started_from: Ids of the sources that these units start from. The sources of a missing source are added.
-        place: The run folder and the cache. A source without its record is missing even where nothing is left to
+        workspace: The run folder and the cache. A source without its record is missing even where nothing is left to
             start from it: the tables show the record.
     """
     missing: list[Source] = []
     ids = set(started_from)
     for source in reversed(sources):
-        if not place.folder.complete("sources", source.id) or (source.id in ids and not _is_complete(source, place)):
+        has_record = workspace.folder.complete("sources", source.id)
+        if not has_record or (source.id in ids and not _is_complete(source, workspace)):
             missing.append(source)
             ids.add(source.start)
     return missing[::-1]
 
 
-def _is_complete(source: Source, place: Workspace) -> bool:
+def _is_complete(source: Source, workspace: Workspace) -> bool:
     """Return whether the run folder has the record, and the cache the weights of a source that is of use."""
-    if not place.folder.complete("sources", source.id):
+    if not workspace.folder.complete("sources", source.id):
         return False
-    return place.folder.record("sources", source.id)["status"] != "done" or _is_in_cache(source.id, place.cache)
+    return workspace.folder.record("sources", source.id)["status"] != "done" or _is_in_cache(source.id, workspace.cache)
 
 
 def _is_in_cache(id: str, cache: Path) -> bool:
@@ -178,7 +179,7 @@ class SourceJob:
             alike.
     """
 
-    place: Workspace
+    workspace: Workspace
     source: Source
     device: str = "cpu"
     start: Source | None = None
@@ -187,13 +188,13 @@ class SourceJob:
         """See `Job`."""
         from assay.execution.jobs import TrainJob
 
-        id, folder = self.source.id, self.place.folder
+        id, folder = self.source.id, self.workspace.folder
         start = time.time()
         if failure := _failed_source_record(self.start, folder):
             _write_untrained(folder, "sources", self.source.training, failure, provenance(start, self.device))
             return
-        shared = replace(self.place, root=self.place.cache)
-        unit = cache_folder(self.place.cache, "sources", checked_id(id))
+        shared = replace(self.workspace, root=self.workspace.cache)
+        unit = cache_folder(self.workspace.cache, "sources", checked_id(id))
 
         def wait() -> None:
             context.report(0.0, "another run trains it")
@@ -201,12 +202,12 @@ class SourceJob:
                 raise Stopped
             time.sleep(_POLL_SECONDS)
 
-        if _is_in_cache(id, self.place.cache):  # existing sources may be read-only
+        if _is_in_cache(id, self.workspace.cache):  # existing sources may be read-only
             self._take(shared.folder)
             return
-        _check_weights(self.start, self.place)
+        _check_weights(self.start, self.workspace)
         with file_lock(unit / ".lock", wait, remedy=NO_ROOM_REMEDY):
-            if not _is_in_cache(id, self.place.cache):  # another run may have left it meanwhile
+            if not _is_in_cache(id, self.workspace.cache):  # another run may have left it meanwhile
                 (unit / "record.json").unlink(missing_ok=True)  # weights that were deleted are trained again
                 for partial_file in unit.glob(".*.partial"):  # by one that was killed: the lock is held
                     partial_file.unlink(missing_ok=True)
@@ -215,7 +216,7 @@ class SourceJob:
 
     def _take(self, shared: RunFolder) -> None:
         """Copy its files in the cache, except its weights, into the run folder."""
-        id, folder = self.source.id, self.place.folder
+        id, folder = self.source.id, self.workspace.folder
         unit = shared.unit("sources", id)
         for name in (CURVE, PROVENANCE):
             if (unit / name).is_file():  # one that diverged has no curve
@@ -236,11 +237,11 @@ class StartedJob:
 
     def __call__(self, context: Context) -> None:
         """See `Job`."""
-        folder, start = self.train.place.folder, time.time()
+        folder, start = self.train.workspace.folder, time.time()
         if failure := _failed_source_record(self.start, folder):
             _write_untrained(folder, "trials", self.train.training, failure, provenance(start, self.train.device))
         else:
-            _check_weights(self.start, self.train.place)
+            _check_weights(self.start, self.train.workspace)
             self.train(context)
 
 
@@ -253,10 +254,10 @@ def _failed_source_record(start: Source | None, folder: RunFolder) -> dict[str, 
     return {"status": record["status"], "reason": str(reason), WITHOUT_START: start.id}
 
 
-def _check_weights(start: Source | None, place: Workspace) -> None:
+def _check_weights(start: Source | None, workspace: Workspace) -> None:
     """Raises StoreError where the weights of a source that is of use are not those that its training left."""
-    if start and _is_in_cache(start.id, place.cache):
-        RunFolder(place.cache).checked_path("sources", start.id, WEIGHTS_FILE)
+    if start and _is_in_cache(start.id, workspace.cache):
+        RunFolder(workspace.cache).checked_path("sources", start.id, WEIGHTS_FILE)
 
 
 def _write_untrained(

@@ -35,7 +35,7 @@ from assay.stats.doubts import caution_rows
 from assay.store.data_tables import ISSUES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
-from assay.store.place import result_folder
+from assay.store.layout import result_folder
 
 if TYPE_CHECKING:
     from assay.look.embeddings import Embeddings

@@ -24,7 +24,7 @@ from assay.report.page import first_figures, render_html
 from assay.report.sheets import SheetRow
 from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
-from assay.store.place import PAGE
+from assay.store.layout import PAGE
 
 MAX_TILES, MAX_PICTURES = 4, 3
 """Key figures and pictures of a card."""

@@ -37,8 +37,8 @@ from assay.report.sheets import Download, Sheet, markdown_download, table_downlo
 from assay.stats.format import count
 from assay.stats.harms import MAX_ON_FIRST_SCREEN
 from assay.store.files import write_text
+from assay.store.layout import PAGE
 from assay.store.manifest import is_ours, read_manifest
-from assay.store.place import PAGE
 
 LIMITS_PREFIX = "What this does not show: "
 

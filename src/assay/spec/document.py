@@ -1,4 +1,4 @@
-"""Study documents: plain values with the place of each."""
+"""Study documents: plain values with the location of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.core.errors import SpecError
 
-# Plain values with the place that each was written at: a line of a file, an option of the command line, or nowhere.
+# Plain values with the location that each was written at: a line of a file, an option of the command line, or nowhere.
 
 Keys = tuple[str | int, ...]
 """The path to a value in a document: ("recipe", "loss", 1, "supcon")."""
@@ -19,25 +19,25 @@ Keys = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A tree of dict, list, str, int, float, bool and None, with the place of every value.
+    """A tree of dict, list, str, int, float, bool and None, with the location of every value.
 
     Attributes:
         values: The tree.
-        places: Keys -> place, such as `study.yaml:12` or `--set`. A value without one has its parent's place.
+        locations: Keys -> location, such as `study.yaml:12` or `--set`. A value without one has its parent's location.
         folder: The folder that relative paths start from. Empty for the working directory.
         file: Its path, or the name of a built-in study. Empty for a mapping.
     """
 
     values: dict[str, Any]
-    places: Mapping[Keys, str] = field(default_factory=dict[Keys, str])
+    locations: Mapping[Keys, str] = field(default_factory=dict[Keys, str])
     folder: str = ""
     file: str = ""
 
-    def place(self, keys: Keys) -> str:
-        """Return the place of the value at `keys`, or of the nearest value around it. Empty where none is known."""
+    def location(self, keys: Keys) -> str:
+        """Return the location of the value at `keys`, or of the nearest value around it. Empty where none is known."""
         for end in range(len(keys), -1, -1):
-            if keys[:end] in self.places:
-                return self.places[keys[:end]]
+            if keys[:end] in self.locations:
+                return self.locations[keys[:end]]
         return ""
 
 

@@ -122,8 +122,8 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     environments = mapping_of(values.get("environments"))
     if environments is not None:
         values["environments"] = {"train": {}, **environments}
-    places = {**document.places, ("recipe",): document.place(KEYS), ("grid",): document.place(KEYS)}
-    return replace(document, values=values, places=places), models
+    locations = {**document.locations, ("recipe",): document.location(KEYS), ("grid",): document.location(KEYS)}
+    return replace(document, values=values, locations=locations), models
 
 
 def _rows(spec: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:

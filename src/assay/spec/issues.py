@@ -1,4 +1,4 @@
-"""Issues of a study: collect problems with their places, explain errors of Pydantic, and render the text."""
+"""Issues of a study: collect problems with their locations, explain errors of Pydantic, and render the text."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Issue:
     unknown_key: bool = False
 
     def text(self, document: Document) -> str:
-        """Render at most three lines: `place: key = value`, the expected value, the allowed values or the remedy."""
+        """Render at most three lines: `location: key = value`, the expected value, the allowed values or the remedy."""
         key = self.keys[-1] if self.keys else 0
         value_text = "" if isinstance(key, str) and self.value == show(key) else self.value  # not the same text twice
-        head = ": ".join(part for part in (document.place(self.keys), shorten(join_keys(self.keys), 120)) if part)
+        head = ": ".join(part for part in (document.location(self.keys), shorten(join_keys(self.keys), 120)) if part)
         expected = self.expected
         if self.unknown_key:
             holder, colon, meant = expected.partition(": ")
@@ -111,7 +111,7 @@ class Issues:
         """
         if not self.entries:
             return
-        first = sorted(self.entries, key=lambda fault: _line(self.document.place(fault.keys)))[:MOST_SHOWN]
+        first = sorted(self.entries, key=lambda fault: _line(self.document.location(fault.keys)))[:MOST_SHOWN]
         texts = [fault.text(self.document) for fault in first]
         more = len(self.entries) - MOST_SHOWN
         raise SpecIssues("\n".join([*texts, f"and {more} more"] if more > 0 else texts), self)
@@ -154,9 +154,9 @@ def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
     return unknown
 
 
-def _line(place: str) -> float:
-    """Return the line of a place such as `study.yaml:12`, or infinity where it names none."""
-    number = place.rpartition(":")[2]
+def _line(location: str) -> float:
+    """Return the line of a location such as `study.yaml:12`, or infinity where it names none."""
+    number = location.rpartition(":")[2]
     return int(number) if number.isdigit() else math.inf
 
 

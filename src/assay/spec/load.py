@@ -25,27 +25,28 @@ def apply_scale(document: Document, scale: str | None) -> Document:
     """Apply one of the study's `scales`; None or `default` is the study as written."""
     scales = mapping_of(document.values.get("scales", {}))
     if scales is None:
-        raise SpecError(f"{document.place(('scales',))}: scales: expected `name: {{dotted.key: value}}` entries")
+        raise SpecError(f"{document.location(('scales',))}: scales: expected `name: {{dotted.key: value}}` entries")
     for name in scales:
         if not NAME.fullmatch(str(name)):
-            place = document.place(("scales", name))
+            location = document.location(("scales", name))
             raise SpecError(
-                f"{place}{': ' * bool(place)}scales.{show(name)}\n  expected {NAME_WORDS}: it names the run's folder"
+                f"{location}{': ' * bool(location)}scales.{show(name)}\n"
+                f"  expected {NAME_WORDS}: it names the run's folder"
             )
     if scale is None or scale == "default":
         return document
     if scale not in scales:
-        place = document.place(("scales",))
-        raise SpecError(f"{place}: " * bool(place) + unknown_of_few("scale", scale, ["default", *scales]))
+        location = document.location(("scales",))
+        raise SpecError(f"{location}: " * bool(location) + unknown_of_few("scale", scale, ["default", *scales]))
     changes = mapping_of(scales[scale])
     if changes is None:
         raise SpecError(
-            f"{document.place(('scales', scale))}: scales.{scale} = {show(scales[scale])}\n"
+            f"{document.location(('scales', scale))}: scales.{scale} = {show(scales[scale])}\n"
             "  expected dotted overrides, such as {seeds: 2, recipe.epochs: 5}"
         )
     for key, value in changes.items():
         source: Keys = ("scales", scale, key)
-        document = put(document, key, value, document.place(source), _locations_below(document.places, source))
+        document = put(document, key, value, document.location(source), _locations_below(document.locations, source))
     return document
 
 
@@ -71,7 +72,9 @@ def _split_setting(text: str) -> tuple[str, Any]:
     return key.strip(), value
 
 
-def put(document: Document, key: str, value: Any, place: str, places: Mapping[Keys, str] | None = None) -> Document:
+def put(
+    document: Document, key: str, value: Any, location: str, locations: Mapping[Keys, str] | None = None
+) -> Document:
     """Replace one value of a document.
 
     Args:
@@ -79,62 +82,62 @@ def put(document: Document, key: str, value: Any, place: str, places: Mapping[Ke
         key: The dotted key. A component that is named by a word becomes a mapping when an argument of it is set. An
             item of a list is named by its number or, for components, by its name.
         value: The new value. None removes a key of `data`.
-        place: The place of the change.
-        places: The places within the value, relative to it.
+        location: The location of the change.
+        locations: The locations within the value, relative to it.
 
     Returns:
         A changed copy.
     """
     values = plain(document.values)
-    keys = _walk(values, key.split("."), place)
+    keys = _walk(values, key.split("."), location)
     target: Any = reduce(getitem, keys[:-1], values)
     if value is None and "data" in keys[:-1] and isinstance(target, dict):
         cast("dict[str, Any]", target).pop(str(keys[-1]), None)  # `data.mask=null` unsets: the default holds again
     else:
         target[keys[-1]] = plain(value, keys)
-    others = {at: where for at, where in document.places.items() if at[: len(keys)] != keys}
-    below = {(*keys, *at): where for at, where in (places or {}).items()}
-    return Document(values, {**others, keys: place, **below}, document.folder, document.file)
+    others = {at: where for at, where in document.locations.items() if at[: len(keys)] != keys}
+    below = {(*keys, *at): where for at, where in (locations or {}).items()}
+    return Document(values, {**others, keys: location, **below}, document.folder, document.file)
 
 
-def _walk(values: dict[str, Any], parts: list[str], place: str) -> Keys:
+def _walk(values: dict[str, Any], parts: list[str], location: str) -> Keys:
     """Return the keys of a dotted path, and add missing mappings on the way."""
     keys: list[str | int] = []
     here: Any = values
     for part, following in zip(parts, [*parts[1:], ""], strict=True):
         named = isinstance(here, list) and not part.isdigit()
-        key = _item(here, part, tuple(keys), place) if isinstance(here, list) else part
+        key = _item(here, part, tuple(keys), location) if isinstance(here, list) else part
         keys.append(key)
         if not following:
             break
-        here = _open_child(here, key, part if named else following, tuple(keys), place)
+        here = _open_child(here, key, part if named else following, tuple(keys), location)
         if named:  # `probes.reliance.samples`: the item is found by the component's name, which is then its key
             keys.append(part)
-            here = _open_child(here, part, following, tuple(keys), place)
+            here = _open_child(here, part, following, tuple(keys), location)
     return tuple(keys)
 
 
-def _open_child(holder: Any, key: str | int, following: str, keys: Keys, place: str) -> Any:
+def _open_child(holder: Any, key: str | int, following: str, keys: Keys, location: str) -> Any:
     """Return the mapping or list at `key`, where `loss: supcon` becomes `loss: {supcon: {}}`."""
     inside: Any = holder[key] if isinstance(key, int) else holder.get(key)
     if len(keys) == 2 and keys[0] in _BY_NAME and holder and key not in {*holder, "train"}:
         what = unknown_of_few(str(keys[0]).removesuffix("s"), str(key), list(holder))
-        raise SpecError(f"{place}: {what}\n  {join_keys(keys)}={{...}} makes a new one")
+        raise SpecError(f"{location}: {what}\n  {join_keys(keys)}={{...}} makes a new one")
     if inside is None or inside == following:
         holder[key] = {} if inside is None else {following: {}}
     elif not isinstance(inside, (dict, list)):
-        raise SpecError(f"{place}: {join_keys(keys)} is {show(inside)}, in which there is no '{following}' to set")
+        raise SpecError(f"{location}: {join_keys(keys)} is {show(inside)}, in which there is no '{following}' to set")
     return holder[key]
 
 
-def _item(items: Any, part: str, keys: Keys, place: str) -> int:
+def _item(items: Any, part: str, keys: Keys, location: str) -> int:
     names = [_item_name(item) for item in cast(list[Any], items)]
     if part.isdigit() and int(part) < len(names):
         return int(part)
     if part in names:
         return names.index(part)
     valid = join_first([name for name in names if name]) or f"0 to {len(names) - 1}"
-    raise SpecError(f"{place}: {join_keys(keys)} has no item '{part}'; items: {valid}")
+    raise SpecError(f"{location}: {join_keys(keys)} has no item '{part}'; items: {valid}")
 
 
 def _item_name(item: Any) -> str:
@@ -144,8 +147,8 @@ def _item_name(item: Any) -> str:
     return item if isinstance(item, str) else ""
 
 
-def _locations_below(places: Mapping[Keys, str], source: Keys) -> dict[Keys, str]:
-    return {at[len(source) :]: where for at, where in places.items() if at[: len(source)] == source and at != source}
+def _locations_below(locations: Mapping[Keys, str], source: Keys) -> dict[Keys, str]:
+    return {at[len(source) :]: where for at, where in locations.items() if at[: len(source)] == source and at != source}
 
 
 # The studies that come with Assay: YAML files in the package, found without importing anything.

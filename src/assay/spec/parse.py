@@ -355,8 +355,8 @@ def _intervention(document: Document, name: str, arguments: Mapping[str, Any]) -
     ]
     alike = [(keys, value) for keys, value in named if _holds(value, arguments)]
     keys, value = next(iter(alike or named), ((name,), dict(arguments)))
-    from_options = [node for node in nodes(value, keys) if document.place(node[0]).startswith("--set")]
-    return (keys, value) if document.place(keys).startswith("--set") else next(iter(from_options), (keys, value))
+    from_options = [node for node in nodes(value, keys) if document.location(node[0]).startswith("--set")]
+    return (keys, value) if document.location(keys).startswith("--set") else next(iter(from_options), (keys, value))
 
 
 def _holds(value: Any, arguments: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Read YAML with the place of every value, within limits of size and depth."""
+"""Read YAML with the location of every value, within limits of size and depth."""
 
 # ruamel.yaml has no complete types.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -103,7 +103,7 @@ def read_yaml(path: Path, called: str = "") -> Document:
         raise SpecError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
-    values, places = parse_yaml(text, called or str(path))
+    values, locations = parse_yaml(text, called or str(path))
     tree = mapping_of(values)
     if tree is None:
         kind = {type(None): "nothing", list: "a list", str: f"the text '{shorten(str(values))}'"}.get(type(values))
@@ -111,7 +111,7 @@ def read_yaml(path: Path, called: str = "") -> Document:
             f"{path}: holds {kind or f'the value {shorten(repr(values))}'}; expected a study: `key: value` lines from "
             "`name:` to `contrasts:`"
         )
-    return Document(tree, places, folder=str(path.parent.absolute()), file=str(path))
+    return Document(tree, locations, folder=str(path.parent.absolute()), file=str(path))
 
 
 def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
@@ -119,10 +119,10 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
 
     Args:
         text: The text.
-        source: Its name in places and messages.
+        source: Its name in locations and messages.
 
     Returns:
-        The value, and the place (`source:line`) of everything in it.
+        The value, and the location (`source:line`) of everything in it.
 
     Raises:
         SpecError: The text is not YAML, or holds something that a study may not.
@@ -145,99 +145,99 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
     value = reading.value(node, ())
     if reading.duplicates:
         raise SpecError("\n".join(reading.duplicates[:5]))
-    return value, reading.places
+    return value, reading.locations
 
 
 class _Reading:
-    """Plain values of composed YAML nodes, with their places and the keys that appear twice."""
+    """Plain values of composed YAML nodes, with their locations and the keys that appear twice."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.places: dict[Keys, str] = {}
+        self.locations: dict[Keys, str] = {}
         self.duplicates: list[str] = []
         self.count = 0
 
     def value(self, node: Node, keys: Keys) -> Any:
-        place = self.places.setdefault(keys, self.place(node))
+        location = self.locations.setdefault(keys, self.location(node))
         self.count += 1
         if self.count > MOST_VALUES or len(keys) > DEEPEST:
             raise SpecError(
-                f"{place}: aliases make this value endless or larger than {MOST_VALUES} values; write it out"
+                f"{location}: aliases make this value endless or larger than {MOST_VALUES} values; write it out"
             )
         tag = str(node.tag)
         if isinstance(node, ScalarNode):
-            return _scalar(tag, str(node.value), place)
+            return _scalar(tag, str(node.value), location)
         if tag not in (_PREFIX + "map", _PREFIX + "seq"):
-            raise SpecError(_refused_tag(tag, place))
+            raise SpecError(_refused_tag(tag, location))
         return self.mapping(node, keys) if isinstance(node, MappingNode) else self.sequence(node, keys)
 
     def mapping(self, node: Node, keys: Keys) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            place = self.place(key_node)
+            location = self.location(key_node)
             if not isinstance(key_node, ScalarNode):
-                raise SpecError(f"{place}: a list or mapping cannot be a key; write `key: value`")
-            _require_characters(str(key_node.value), place)
+                raise SpecError(f"{location}: a list or mapping cannot be a key; write `key: value`")
+            _require_characters(str(key_node.value), location)
             at = (*keys, str(key_node.value))
             if key_node.value in values:
-                duplicate = (
-                    f"{place}: key '{join_keys(at)}' appears twice, first at {self.places[at]}; keep one of the two"
-                )
-                self.duplicates.append(duplicate)
+                twice = f"appears twice, first at {self.locations[at]}; keep one of the two"
+                self.duplicates.append(f"{location}: key '{join_keys(at)}' {twice}")
                 continue
-            self.places[at] = place
+            self.locations[at] = location
             values[key_node.value] = self.value(value_node, at)
         return values
 
     def sequence(self, node: Node, keys: Keys) -> list[Any]:
         return [self.value(item, (*keys, i)) for i, item in enumerate(node.value)]
 
-    def place(self, node: Node) -> str:
+    def location(self, node: Node) -> str:
         return f"{self.source}:{node.start_mark.line + 1}"
 
 
-def _require_characters(text: str, place: str) -> None:
+def _require_characters(text: str, location: str) -> None:
     if half := _HALF.search(text):
-        raise SpecError(f"{place}: U+{ord(half[0]):04X} is half a character: write the whole one")
+        raise SpecError(f"{location}: U+{ord(half[0]):04X} is half a character: write the whole one")
 
 
-def _scalar(tag: str, text: str, place: str) -> Any:
+def _scalar(tag: str, text: str, location: str) -> Any:
     """Convert the text of a scalar by its tag."""
     kind = tag.removeprefix(_PREFIX)
-    _require_characters(text, place)
+    _require_characters(text, location)
     if kind in _WRITTEN and not _WRITTEN[kind].fullmatch(text):
-        raise SpecError(f"{place}: '{shorten(text)}' has the tag of another kind: leave the tag out")
+        raise SpecError(f"{location}: '{shorten(text)}' has the tag of another kind: leave the tag out")
     if kind == "int":
         if len(text) > LONGEST_NUMBER:
-            raise SpecError(f"{place}: a number of {len(text):,} digits; no field takes one of over {LONGEST_NUMBER}")
+            raise SpecError(
+                f"{location}: a number of {len(text):,} digits; no field takes one of over {LONGEST_NUMBER}"
+            )
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     if kind == "float":
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     others = {"str": text, "null": None, "bool": text.lower() == "true"}
     if kind not in others:
-        raise SpecError(_refused_tag(tag, place))
+        raise SpecError(_refused_tag(tag, location))
     return others[kind]
 
 
-def _refused_tag(tag: str, place: str) -> str:
-    return f"{place}: tag '{shorten(tag)}' is not allowed: a study holds plain values only"
+def _refused_tag(tag: str, location: str) -> str:
+    return f"{location}: tag '{shorten(tag)}' is not allowed: a study holds plain values only"
 
 
 def _syntax(error: MarkedYAMLError, text: str, source: str) -> str:
     """Explain a syntax error, and show the correct form."""
     mark = error.problem_mark or error.context_mark
     line = mark.line if mark else 0
-    place, problem = f"{source}:{line + 1}", shorten(error.problem or "not YAML", _LONGEST_PROBLEM)
+    location, problem = f"{source}:{line + 1}", shorten(error.problem or "not YAML", _LONGEST_PROBLEM)
     lines = text.splitlines()
     written = lines[line] if line < len(lines) else ""
     if "\t" in written[: len(written) - len(written.lstrip())] or "'\\t'" in problem:
-        return f"{place}: a tab indents this line; YAML allows spaces only: replace the tab by spaces"
+        return f"{location}: a tab indents this line; YAML allows spaces only: replace the tab by spaces"
     if "single document" in (error.context or ""):
-        return f"{place}: a second document begins here (`---`); a study file holds one"
+        return f"{location}: a second document begins here (`---`); a study file holds one"
     if "alias" in problem:
-        return f"{place}: {problem}; a text that begins with * or & needs quotes"
+        return f"{location}: {problem}; a text that begins with * or & needs quotes"
     since = f" ({error.context}, line {error.context_mark.line + 1})" if error.context and error.context_mark else ""
     return (
-        f"{place}: not YAML: {problem}{since}\n  expected `key: value` lines with equal indentation; "
+        f"{location}: not YAML: {problem}{since}\n  expected `key: value` lines with equal indentation; "
         "text that holds ': ' or begins with one of []{}#&*!|>'\"%@` needs quotes"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from assay.core.errors import StoreError, shorten
 from assay.core.files import file_hash, file_state, sha256, write_whole
+from assay.store.layout import PAGE
 from assay.store.manifest import (
     SIGNATURE,
     SIGNED,
@@ -21,7 +22,6 @@ from assay.store.manifest import (
     read_bounded,
     read_manifest,
 )
-from assay.store.place import PAGE
 
 BUNDLED = ("tables", "pictures")
 """Folders of a run that a bundle holds, besides its page."""

@@ -8,9 +8,9 @@ from assay.core.errors import StoreError, nearest, shorten
 from assay.core.files import is_file, is_folder
 from assay.store.bundle import SUMS
 from assay.store.folder import received_folder
+from assay.store.layout import PAGE, RUN
 from assay.store.manifest import is_ours
 from assay.store.migrations import refuse_earlier
-from assay.store.place import PAGE, RUN
 
 _MAX_NAMED = 5
 """Most run folders elsewhere that an error names."""

@@ -54,11 +54,11 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.kinds import Kind, kinds
+from assay.store.layout import RUN, UNIT_KINDS, UnitKind, holds_folder
 from assay.store.local import keep_paths, restore_paths
 from assay.store.manifest import MANIFEST, PREVIEW, is_ours, read_manifest, require_listed, require_signed_data
 from assay.store.migrations import migrate, refuse_earlier, without_version
 from assay.store.packs import PACK_SIZE, PACKED, PackEntry, pack, pack_entries, read_packed
-from assay.store.place import RUN, UNIT_KINDS, UnitKind, holds_folder
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
 

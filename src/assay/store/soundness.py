@@ -10,6 +10,7 @@ from pathlib import Path
 from assay.core.errors import StoreError
 from assay.core.files import is_file
 from assay.store.folder import RunFolder, remove_unit
+from assay.store.layout import PAGE, RUN, UNIT_KINDS, UnitKind
 from assay.store.manifest import (
     MANIFEST,
     SIGNATURE,
@@ -27,7 +28,6 @@ from assay.store.manifest import (
     write_manifest,
 )
 from assay.store.packs import PACKS, recorded_packs
-from assay.store.place import PAGE, RUN, UNIT_KINDS, UnitKind
 
 _RECORD = "record.json"
 _NEVER_REMADE = ("stated.json", "registration.json", "replication.json")

@@ -155,8 +155,8 @@ def plan_lines(prepared: PreparedStudy, workers: int) -> list[str]:
     seeds = len({trial.training.seed for trial in plan.trials})
     kinds = ((len(plan.trials), "trial"), (len(spec.points), "recipe"), (seeds, "seed"))
     size = ", ".join(count(number, kind) for number, kind in kinds)
-    lines = [f"{spec.name}: {size}; records in {prepared.place.root}"]
-    lines += [*registration_lines(prepared.place.root), *worst_lines(prepared)]
+    lines = [f"{spec.name}: {size}; records in {prepared.workspace.root}"]
+    lines += [*registration_lines(prepared.workspace.root), *worst_lines(prepared)]
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are computed again"]
     time = f"about {duration(prepared.seconds(workers))} with {count(workers, 'worker')}{on_device(prepared)}"
@@ -191,7 +191,7 @@ def reach_lines(prepared: PreparedStudy) -> list[str]:
     from assay.study.words import is_quick, quick_look
 
     spec = prepared.spec
-    if not is_quick(prepared.place.root) or not spec.contrasts:
+    if not is_quick(prepared.workspace.root) or not spec.contrasts:
         return []
 
     from assay.study.preview import detectable_differences
@@ -205,7 +205,7 @@ def reach_lines(prepared: PreparedStudy) -> list[str]:
 
 def disk_lines(prepared: PreparedStudy) -> list[str]:
     """State the size of the weights that new trials leave, and the free space where they go."""
-    root = prepared.place.root.absolute()
+    root = prepared.workspace.root.absolute()
     free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.is_dir())).free
     weights = prepared.weight_bytes()
     kept_text = (
@@ -233,14 +233,14 @@ def _plan_event(prepared: PreparedStudy, workers: int) -> dict[str, object]:
     return {
         "event": "planned",
         "study": prepared.spec.name,
-        "folder": str(prepared.place.root),
+        "folder": str(prepared.workspace.root),
         "trials": len(prepared.plan.trials),
         "to_train": prepared.new_trials,
         "to_probe": prepared.new_probes,
         "seconds": round(prepared.seconds(workers), 1),
         "workers": workers,
         "device": prepared.device,
-        "registration": " ".join(registration_lines(prepared.place.root)).removeprefix("registration: "),
+        "registration": " ".join(registration_lines(prepared.workspace.root)).removeprefix("registration: "),
     }
 
 
@@ -304,8 +304,8 @@ def preview_command(request: RunRequest) -> None:
     from assay.report.context import PageContext
     from assay.report.sentences.reading import reading_lines, where_issues_are
     from assay.store.files import json_text
+    from assay.store.layout import require_run_folder
     from assay.store.manifest import PREVIEW
-    from assay.store.place import require_run_folder
     from assay.study.preview import PreviewRun
     from assay.study.preview_page import preview_lines, preview_step
     from assay.study.run import prepare
@@ -382,7 +382,7 @@ def replicate_command(request: RunRequest) -> None:
     from assay.execution.run import is_own, record_owner
     from assay.store.find import find_run
     from assay.store.folder import RunFolder
-    from assay.store.place import require_writable, working_in
+    from assay.store.layout import require_writable, working_in
     from assay.study.replication import SEEDS, keep_earlier, prepare_replication
 
     settled, first = prepare_replication(find_run(request.spec, request.out), request.out, request.seeds or SEEDS)

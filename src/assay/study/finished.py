@@ -22,8 +22,8 @@ from assay.core.files import content_hash, file_hash, file_state, fill_names, ha
 from assay.core.registry import own_code
 from assay.spec.schema import StudySpec
 from assay.store.files import read_checked_json, write_checked_json
+from assay.store.layout import BEGUN, LOCK
 from assay.store.manifest import MANIFEST, PREVIEW, is_ours
-from assay.store.place import BEGUN, LOCK
 from assay.store.schema import SCHEMA_VERSION
 
 FINISHED = "finished.json"

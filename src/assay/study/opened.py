@@ -34,8 +34,8 @@ def read_document(source: Path | str | Mapping[str, Any]) -> Document:
         read = data_of(path or given_values)
     except (SpecError, DataError) as error:
         error.spell = _as_key
-        place = document.place(("data",))
-        raise SpecError(f"{place}{': ' if place else ''}data: {error}") from error
+        location = document.location(("data",))
+        raise SpecError(f"{location}{': ' if location else ''}data: {error}") from error
     return replace(document, values={**document.values, "data": plain(read.data)})
 
 

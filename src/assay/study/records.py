@@ -28,9 +28,9 @@ from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, Trai
 from assay.store.description import DESCRIPTION
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder, checked_id, received_folder
+from assay.store.layout import RUN, UnitKind
 from assay.store.manifest import is_ours
 from assay.store.migrations import migrate
-from assay.store.place import RUN, UnitKind
 from assay.store.schema import SCHEMA_VERSION
 from assay.study.kind import STUDY
 
@@ -259,9 +259,9 @@ def _trained_source(id: str, study: StoredStudy, root: Path) -> TrainedModel:
     planned = next((planned for planned in study.plan.sources if planned.id == id), None)
     if planned is None:
         raise StoreError(f"source {id} is named by no spec of {root}: run the study that made it again")
-    place = Workspace(root, default_cache_root(), study.skip_bad_rows)
-    inputs = inputs_of(population_of(planned.data, place), planned.data, planned.training.recipe.task)
-    return TrainedModel.of(place.cache, id, planned.training, inputs, "sources")
+    workspace = Workspace(root, default_cache_root(), study.skip_bad_rows)
+    inputs = inputs_of(population_of(planned.data, workspace), planned.data, planned.training.recipe.task)
+    return TrainedModel.of(workspace.cache, id, planned.training, inputs, "sources")
 
 
 def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:

@@ -149,7 +149,7 @@ class RunRequest(CommandRequest):
             skip_bad_rows=self.skip_bad_rows,
         )
 
-        from assay.store.place import require_writable, run_folder
+        from assay.store.layout import require_writable, run_folder
 
         root = run_folder(spec.name, self.scale, self.out)
         require_writable(root)

@@ -40,8 +40,8 @@ from assay.stats.format import count
 from assay.stats.rows import CONCLUSIVE
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
+from assay.store.layout import working_in
 from assay.store.manifest import MANIFEST
-from assay.store.place import working_in
 from assay.study import early, finished
 from assay.study.described import gather_records
 from assay.study.finished import Result
@@ -96,7 +96,7 @@ class PreparedStudy:
 
     Attributes:
         spec: The study.
-        place: Its folders.
+        workspace: Its folders.
         population: Its images.
         starts: The images of each of its sources.
         plan: All units.
@@ -110,7 +110,7 @@ class PreparedStudy:
     """
 
     spec: StudySpec
-    place: Workspace
+    workspace: Workspace
     population: Population
     starts: Mapping[str, Population]
     plan: Plan
@@ -157,7 +157,7 @@ class PreparedStudy:
         """Bytes of the weights that new trials leave."""
         if self.plan.spec.keep != "all":
             return 0
-        new = [trial for trial in self.plan.missing_trials(self.place.folder) if not trial.training.members]
+        new = [trial for trial in self.plan.missing_trials(self.workspace.folder) if not trial.training.members]
         return weight_bytes(new, inputs_of(self.population, self.plan.spec.data, self.plan.spec.task))
 
 
@@ -187,20 +187,20 @@ def prepare(
     require_registered(root, spec)
     causes = finished.causes(spec, skip_bad_rows)
     planning_on = planning_device(device)
-    place, population, source_populations = _open_images(spec, root, skip_bad_rows, planning_on, on_progress)
-    plan, looks = _plan_to_next_look(spec, population, source_populations, place)
+    workspace, population, source_populations = _open_images(spec, root, skip_bad_rows, planning_on, on_progress)
+    plan, looks = _plan_to_next_look(spec, population, source_populations, workspace)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
     check_explainers(spec, plan, inputs)
-    trials, probes = plan.missing_trials(place.folder), plan.missing_probes(place.folder)
+    trials, probes = plan.missing_trials(workspace.folder), plan.missing_probes(workspace.folder)
     trials_with_start = [
         *trials,
         *(unit.trial for unit in probes),
     ]  # a probe looks at the network before its training too
-    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in trials_with_start}, place)
+    sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in trials_with_start}, workspace)
     if not trials and not probes and not sources:
-        return PreparedStudy(spec, place, population, source_populations, plan, (), 0, 0, 0, device, causes, looks)
-    check_weights(probes, place.folder)
+        return PreparedStudy(spec, workspace, population, source_populations, plan, (), 0, 0, 0, device, causes, looks)
+    check_weights(probes, workspace.folder)
     check_rows(spec, population, source_populations)
     check_measurable(spec, population)
     check_given(plan, trials, inputs)
@@ -211,7 +211,7 @@ def prepare(
         sources,
         trials,
         probes,
-        place,
+        workspace,
         population,
         source_populations,
         device,
@@ -219,7 +219,7 @@ def prepare(
         ranks,
     )
     counts = len(sources), sum(not trial.training.members for trial in trials), len(probes)
-    return PreparedStudy(spec, place, population, source_populations, plan, tasks, *counts, device, causes, looks)
+    return PreparedStudy(spec, workspace, population, source_populations, plan, tasks, *counts, device, causes, looks)
 
 
 def check_data(
@@ -236,24 +236,24 @@ def _open_images(
 ) -> tuple[Workspace, Population, dict[str, Population]]:
     """Return where a study is kept, its images, and the images of each of its sources."""
     code = own_code(spec.model_dump_json(context={"complete": True}))
-    place = Workspace(root, default_cache_root(), skip_bad_rows, code)
-    population = population_of(spec.data, place, device, fresh=True, on_progress=on_progress)
+    workspace = Workspace(root, default_cache_root(), skip_bad_rows, code)
+    population = population_of(spec.data, workspace, device, fresh=True, on_progress=on_progress)
     source_populations = {
-        name: population_of(source.data, place, device, on_progress=on_progress)
+        name: population_of(source.data, workspace, device, on_progress=on_progress)
         for name, source in spec.sources.items()
     }
     check_sources(spec, population, source_populations)
-    return place, population, source_populations
+    return workspace, population, source_populations
 
 
 def _plan_to_next_look(
-    spec: StudySpec, population: Population, source_populations: Mapping[str, Population], place: Workspace
+    spec: StudySpec, population: Population, source_populations: Mapping[str, Population], workspace: Workspace
 ) -> tuple[Plan, list[InterimLook]]:
     """Plan a study; of one with looks, up to the first look that records do not suffice for."""
     plan, seeds, looks = make_plan(spec, population, source_populations), dict[str, int](), list[InterimLook]()
     while spec.looks:
         looks = compute_looks(
-            plan, place.root, partial(gather_records, folder=place.folder, population=population), looks
+            plan, workspace.root, partial(gather_records, folder=workspace.folder, population=population), looks
         )
         needed = next_seeds(spec, looks)
         if needed == seeds:
@@ -307,7 +307,7 @@ class StudyRun(RunSteps):
     @property
     def values(self) -> Mapping[str, Any]:
         """See `Run`."""
-        return study_values(self.request, self.prepared.place.skip_bad_rows)
+        return study_values(self.request, self.prepared.workspace.skip_bad_rows)
 
     @property
     def stamp(self) -> Mapping[str, str]:
@@ -343,7 +343,7 @@ class StudyRun(RunSteps):
         spec, prepared = self.request, self.prepared
         if not spec.looks:
             return False
-        plan, looks = _plan_to_next_look(spec, prepared.population, prepared.starts, prepared.place)
+        plan, looks = _plan_to_next_look(spec, prepared.population, prepared.starts, prepared.workspace)
         rows = look_rows(looks)
         self._report_look(rows)
         if len(looks) == len(prepared.looks) and (not rows or has_next_look(spec, rows)):
@@ -361,7 +361,7 @@ class StudyRun(RunSteps):
                 next((seeds for seeds in spec.looks if seeds > last), 0) if has_next_look(spec, rows) else 0
             )
             page = early.looks_page(spec.name, rows, next_seeds_planned, unfinished_ids)
-            write_text(self.prepared.place.root / early.PAGE, page)
+            write_text(self.prepared.workspace.root / early.PAGE, page)
 
     @contextmanager
     def watch_groups(self, tasks: Sequence[Task], watch: ObserverFactory) -> Generator[Observer]:
@@ -398,10 +398,10 @@ class StudyRun(RunSteps):
         """Look at comparisons whose networks are finished; what goes wrong here ends no study."""
         prepared = self.prepared
         recipes = {label for group in finished_groups for label in group.recipes}
-        place, plan = prepared.place, prepared.plan
-        gather_part = partial(gather_records, folder=place.folder, population=prepared.population)
+        workspace, plan = prepared.workspace, prepared.plan
+        gather_part = partial(gather_records, folder=workspace.folder, population=prepared.population)
         try:
-            looks = compute_looks(plan, place.root, gather_part, prepared.looks, recipes)
+            looks = compute_looks(plan, workspace.root, gather_part, prepared.looks, recipes)
             if len(looks) > len(prepared.looks):
                 unfinished_ids = {id for group in open_groups for id in group.ids}
                 unfinished_ids -= {id for look in prepared.looks for id in look.closed}
@@ -411,7 +411,7 @@ class StudyRun(RunSteps):
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return all tables."""
-        tables = analyze(self.prepared.plan, self.prepared.place, self.prepared.population, self.stage)
+        tables = analyze(self.prepared.plan, self.prepared.workspace, self.prepared.population, self.stage)
         self.stage("writing the page")
         (folder.root / early.PAGE).unlink(missing_ok=True)
         return tables
@@ -420,7 +420,7 @@ class StudyRun(RunSteps):
         """Pack the units of a study of which nothing failed, and note that it is finished."""
         if outcome.failed:
             return
-        plan, skip = self.prepared.plan, self.prepared.place.skip_bad_rows
+        plan, skip = self.prepared.plan, self.prepared.workspace.skip_bad_rows
         folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
         folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
         unlearned_count = count_unlearned(plan.trials, folder)
@@ -447,25 +447,25 @@ def run_study(
     Raises:
         StoreError: Another run works in the folder.
     """
-    spec, place = prepared.spec, prepared.place
-    prepare_same = partial(prepare, spec, place.root, skip_bad_rows=place.skip_bad_rows, device=prepared.device)
+    spec, workspace = prepared.spec, prepared.workspace
+    prepare_same = partial(prepare, spec, workspace.root, skip_bad_rows=workspace.skip_bad_rows, device=prepared.device)
     run = StudyRun(prepared, prepare_again or prepare_same, stage or stage_printer(quiet=True))
     pages = early.EarlyPages(
         prepared.plan,
-        place.root,
-        lambda part: estimates_so_far(part, place.folder, prepared.population),
+        workspace.root,
+        lambda part: estimates_so_far(part, workspace.folder, prepared.population),
         run.stage,
     )
     observed = partial(run.watch_groups if spec.looks else pages.watch, watch=watch)
-    done = carry_out(run, place.root, executor, observed)
+    done = carry_out(run, workspace.root, executor, observed)
     plan, outcome = run.prepared.plan, done.outcome
     networks = {trial.id for trial in plan.trainings}
     return Result(
-        folder=place.root,
+        folder=workspace.root,
         trained=sum(id in networks for id in outcome.done),
         probed=sum(id.startswith(PROBE_PREFIX) for id in outcome.done),
         failed=len(outcome.failed),
-        unlearned=count_unlearned(plan.trials, place.folder),
+        unlearned=count_unlearned(plan.trials, workspace.folder),
         stopped=outcome.stopped,
         page=done.page,
     )
@@ -473,9 +473,9 @@ def run_study(
 
 def _record_plan(prepared: PreparedStudy) -> None:
     """Keep the plan in the folder, and remove the traces of a killed run."""
-    plan, place = prepared.plan, prepared.place
-    store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task))
-    sweep(plan, place.folder)
+    plan, workspace = prepared.plan, prepared.workspace
+    store(workspace.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task))
+    sweep(plan, workspace.folder)
 
 
 def look_lines(rows: Sequence[Row], unfinished_ids: Collection[str] = ()) -> list[str]:
@@ -514,14 +514,16 @@ def count_unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
 
 def train_only(prepared: PreparedStudy, watch: ObserverFactory, executor: Executor) -> Outcome:
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
-    with working_in(prepared.place.root):
-        place, spec = prepared.place, prepared.spec
-        place.folder.require(STUDY, spec.name, spec.files)
-        record_owner(place.root, ours=is_own(place.folder))
+    with working_in(prepared.workspace.root):
+        workspace, spec = prepared.workspace, prepared.spec
+        workspace.folder.require(STUDY, spec.name, spec.files)
+        record_owner(workspace.root, ours=is_own(workspace.folder))
         _record_plan(prepared)
-        place.folder.begin(STUDY, study_values(spec, place.skip_bad_rows), stamp(prepared.plan), spec.name, spec.files)
+        workspace.folder.begin(
+            STUDY, study_values(spec, workspace.skip_bad_rows), stamp(prepared.plan), spec.name, spec.files
+        )
         with watch(prepared.tasks) as display:
-            return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
+            return run_tasks(prepared.tasks, prepared.workspace.folder, executor, display)
 
 
 def _plan_tasks(
@@ -529,7 +531,7 @@ def _plan_tasks(
     sources: Sequence[Source],
     trials: Sequence[Trial],
     probes: Sequence[ProbeUnit],
-    place: Workspace,
+    workspace: Workspace,
     population: Population,
     source_populations: Mapping[str, Population],
     device: str,
@@ -542,12 +544,12 @@ def _plan_tasks(
     pretrain = [
         Task(
             SOURCE_PREFIX + source.id,
-            SourceJob(place, source, device, by_id.get(source.start)),
+            SourceJob(workspace, source, device, by_id.get(source.start)),
             source.label,
             _source_task_id(source.start),
             source_costs[source.id],
             ranks.get(source.id, 0),
-            has_checkpoint(RunFolder(place.cache).unit("sources", source.id)),
+            has_checkpoint(RunFolder(workspace.cache).unit("sources", source.id)),
             counted="sources trained",
             unit=source.id,
         )
@@ -557,16 +559,16 @@ def _plan_tasks(
         Task(
             trial.id,
             LeasedJob(
-                _ensemble_job(trial, place)
-                or _given_job(trial, plan.spec, place, device)
-                or _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
-                place.root / LEASES / trial.id,
+                _ensemble_job(trial, workspace)
+                or _given_job(trial, plan.spec, workspace, device)
+                or _train_job(TrainJob(workspace, plan.spec.data, trial.training, device), by_id),
+                workspace.root / LEASES / trial.id,
             ),
             trial.label,
             trial.training.members or _source_task_id(start_id(trial.training.recipe)),
             costs[trial.id][0],
             ranks[trial.id],
-            has_checkpoint(place.folder.unit("trials", trial.id)),
+            has_checkpoint(workspace.folder.unit("trials", trial.id)),
             counted=ENSEMBLED if trial.training.members else training_unit(plan.spec),
         )
         for trial in trials
@@ -574,18 +576,18 @@ def _plan_tasks(
     return (
         *pretrain,
         *train,
-        *_probe_tasks(plan, probes, place, inputs_of(population, plan.spec.data, plan.spec.task), device, costs),
+        *_probe_tasks(plan, probes, workspace, inputs_of(population, plan.spec.data, plan.spec.task), device, costs),
     )
 
 
-def _ensemble_job(trial: Trial, place: Workspace) -> Job | None:
-    return EnsembleJob(place, trial.training) if trial.training.members else None
+def _ensemble_job(trial: Trial, workspace: Workspace) -> Job | None:
+    return EnsembleJob(workspace, trial.training) if trial.training.members else None
 
 
-def _given_job(trial: Trial, spec: StudySpec, place: Workspace, device: str) -> Job | None:
+def _given_job(trial: Trial, spec: StudySpec, workspace: Workspace, device: str) -> Job | None:
     """Return the job that takes models that were trained elsewhere; None where a trial is trained."""
     models = spec.given(trial.point, trial.training.seed)
-    return ImportModelJob(place, spec.data, trial.training, models, device) if models else None
+    return ImportModelJob(workspace, spec.data, trial.training, models, device) if models else None
 
 
 def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:
@@ -625,7 +627,7 @@ def _source_task_id(id: str) -> tuple[str, ...]:
 def _probe_tasks(
     plan: Plan,
     probes: Sequence[ProbeUnit],
-    place: Workspace,
+    workspace: Workspace,
     inputs: Inputs,
     device: str,
     costs: Mapping[str, tuple[float, float]],
@@ -639,22 +641,22 @@ def _probe_tasks(
         for n, units in enumerate(by_point.values(), start=1):
             last = n == len(by_point)
             keep_weights = plan.spec.keep == "all" or not last
-            job = _probe_job(units, place, plan, inputs, keep_weights=keep_weights, device=device)
+            job = _probe_job(units, workspace, plan, inputs, keep_weights=keep_weights, device=device)
             name = f"{PROBE_PREFIX}{id}" if n == 1 else f"{PROBE_PREFIX}{id}-{n}"
             needs = (previous_task, *_source_task_id(start_id(units[0].trial.training.recipe)))
             label = f"probes of {units[0].trial.label}"
-            leased_job = LeasedJob(job, place.root / LEASES / name)
+            leased_job = LeasedJob(job, workspace.root / LEASES / name)
             yield Task(name, leased_job, label, needs, costs[id][1], PROBE_RANK, counted=PROBED, unit=id)
             previous_task = name
 
 
 def _probe_job(
-    units: Sequence[ProbeUnit], place: Workspace, plan: Plan, inputs: Inputs, *, keep_weights: bool, device: str
+    units: Sequence[ProbeUnit], workspace: Workspace, plan: Plan, inputs: Inputs, *, keep_weights: bool, device: str
 ) -> ProbeJob:
     """The job that runs all missing probes of one trial, so that the model is read once per environment."""
     trial, spec = units[0].trial, plan.spec
     tests = trial.tests
     readings = {name: plan.readings[trial.point.label, trial.id, name] for name in tests}
     components = {unit.id: unit.component for unit in units}
-    model = TrainedModel.of(place.root, trial.id, trial.training, inputs)
-    return ProbeJob(place, model, spec.data, tests, components, readings, keep_weights, device=device)
+    model = TrainedModel.of(workspace.root, trial.id, trial.training, inputs)
+    return ProbeJob(workspace, model, spec.data, tests, components, readings, keep_weights, device=device)

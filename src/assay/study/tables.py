@@ -191,16 +191,16 @@ def _source_data_columns(source: SourceSpec) -> Row:
 # From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
 
 
-def analyze(plan: Plan, place: Workspace, population: Population, stage: Stage) -> StudyTables:
+def analyze(plan: Plan, workspace: Workspace, population: Population, stage: Stage) -> StudyTables:
     """Make every picture under `pictures/`, store the description of the data, and return the tables.
 
     Args:
         stage: Callback for the next step.
     """
     stage("reading the images again, for pictures and cautions")
-    records = gather_records(plan, place.folder, population)
+    records = gather_records(plan, workspace.folder, population)
     described = describe(records, population)
-    write_description(place.folder, described)
+    write_description(workspace.folder, described)
     stage("making the comparisons")
     return StudyTables(records, described)
 

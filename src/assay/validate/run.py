@@ -17,7 +17,7 @@ from assay.execution.run import RunSteps, Tables, carry_out
 from assay.stats.groups import ColumnGroups
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.store.place import result_folder
+from assay.store.layout import result_folder
 from assay.validate import curves
 from assay.validate.curves import Curve, ScoredCases, WithInterval
 from assay.validate.kind import VALIDATION

@@ -252,7 +252,7 @@ def _train_on_rows(network: StudyNetwork, rows: pd.DataFrame, root: Path, watch:
     prepared = prepare(spec.model_copy(update=changes), root, device=device)
     if train_only(prepared, watch, executor_for(0, device)[0]).stopped:
         raise KeyboardInterrupt
-    folder, (planned,) = prepared.place.folder, prepared.plan.trials
+    folder, (planned,) = prepared.workspace.folder, prepared.plan.trials
     if not folder.complete("trials", planned.id) or folder.record("trials", planned.id)["status"] != "done":
         raise ReadingError("the training failed or collapsed")
     return folder.unit("trials", planned.id)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from assay.plugin import StoreError
-from assay.store.place import require_writable
+from assay.store.layout import require_writable
 
 
 def test_what_was_made_for_the_trial_is_taken_away(tmp_path: Path) -> None:
