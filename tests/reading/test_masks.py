@@ -756,6 +756,17 @@ def test_pictures_as_masks(ask: Asking, tmp_path: Path) -> None:
 
 
 @situation(
+    "soft masks, whose values are probabilities, of many gray levels",
+    "refused, with the remedy: 1 where it is over 0.5",
+)
+def test_maps_of_probabilities(ask: Asking, tmp_path: Path) -> None:
+    down, across = np.mgrid[:48, :48]
+    soft = [(255 * np.exp(-((down - 20 - at) ** 2 + (across - 24) ** 2) / 400)).astype(np.uint8) for at in range(8)]
+    said = ask("look", folder_of_masks(tmp_path / "set", soft))
+    assert (said.code, "such as 1 where a probability is over 0.5" in said.err) == (2, True)
+
+
+@situation(
     "masks of one color each, red in some and green in others, as of benign and malignant lesions",
     "read as one kind, with a caution that counts the colors",
 )

@@ -31,7 +31,6 @@ from assay.data.files.decode import (
 )
 from assay.data.files.fitting import Framing, framing_of
 from assay.data.files.joins import changed_since_joined
-from assay.data.files.kinds import alike_patients
 from assay.data.files.listing import Listing, contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.masks import decoded_masks, doubtful, mask_digests, mask_facts, mask_notes, refuse_empty
 from assay.data.files.pictures import HINT, DecodedImage
@@ -138,6 +137,7 @@ def assemble(
             **listing.read,
             **_said_before(listing, spec),
             **doubtful_values,
+            **_smaller_copies(listing, native),
             **_alike_names(listing, spec),
             **of_masks,
         },
@@ -350,7 +350,23 @@ def _said_before(listing: Listing, spec: DataSpec) -> dict[str, str]:
 
 def _alike_names(listing: Listing, spec: DataSpec) -> dict[str, str]:
     """Return cautions on the names of patients, as rows of `provenance`."""
-    return alike_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
+    from assay.data.files.patients import doubtful_patients  # here, as below: it loads where patients are named alone
+
+    return doubtful_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
+
+
+def _smaller_copies(listing: Listing, native: np.ndarray) -> dict[str, str]:
+    """Return the caution that images are smaller copies of others by name and size, as a row of `provenance`."""
+    from assay.data.files.doubts import named_as_smaller
+
+    named = named_as_smaller(listing.cells("image"))
+    rows = [at for at, other in named.items() if (native[at] < native[other]).all()]
+    if not rows:
+        return {}
+    return {
+        "smaller copies": f"{len(rows):,} images are named as smaller copies of others of the set, the first in "
+        f"{listing.word} {listing.numbers[rows[0]]}: each of these pictures counts twice; take the copies out"
+    }
 
 
 def _left_to_ignore(listing: Listing) -> tuple[str, ...]:

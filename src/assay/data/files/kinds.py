@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from assay.core.types import Factor
-from assay.data.files.roles import ORIGINS, SPLITS, called_unit, holds_patients, words_of
+from assay.data.files.roles import ORIGINS, SPLITS, called_case_weight, called_unit, holds_patients, words_of
 from assay.data.files.table import (
     TextTable,
     absences,
@@ -56,6 +56,7 @@ _GRADES = ORIGINS | {
 }
 """Words of the name of a column whose numbers are levels."""
 _COUNTS = "whole numbers without a repetition"
+CASE_WEIGHTS = "weights of cases, which are not used: each case counts once"
 _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
     "unspecified", "missing", "no data", "undefined", "--", "---", ".", "*", "k.a.", "k. a.", "keine angabe",
@@ -82,6 +83,8 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     levels = FactorSpec(kind="categorical")
     if holds_patients(name, present) or called_unit(name):
         return (levels, "") if len(values) < 3 else (None, "ids of patients, lesions or examinations")
+    if called_case_weight(name, ()):
+        return None, CASE_WEIGHTS
     if words & _IDS:
         return (levels, "") if often else (None, "ids or codes")
     if values and all(map(_DA.match, values)):
@@ -180,10 +183,13 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         target: The column whose values that may mean unknown were asked about.
         comma: How numbers are written, where the columns have the kinds of `kind_named`, and no others.
     """
-    from assay.data.files.doubts import dates_among, old_ages  # here, as below: it loads for tables alone
+    from assay.data.files.doubts import dates_among, old_ages  # here, as below: they load for tables alone
+    from assay.data.files.units import mixed_units
 
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear: list[str] = []
+    numbers = {name: cells for name, cells in columns.items() if name != target}
+    mixed = {name: text for name, cells in numbers.items() if (text := mixed_units(name, cells, bool(comma)))}
     for name, cells in columns.items():
         numeric = comma is not None and kind_named(name, cells, comma).kind == "continuous"
         counts = texts_among(cells, bool(comma)) if numeric and name != target else Counter[str]()
@@ -193,7 +199,8 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         count = 0 if any(number(cell) is not None for cell in set(cells)) else cells.count("None")
         unclear += [f"'None' in {_rows(count)} of {name}, read as missing"] if count else []
         doubts = _doubtful_cells([cell for cell in cells if cell not in counts]) if name != target else []
-        doubts += [age for age in (old_ages(name, cells, bool(comma)) if name != target else ()) if age not in doubts]
+        are_mixed = name == target or name in mixed
+        doubts += [age for age in (() if are_mixed else old_ages(name, cells, bool(comma))) if age not in doubts]
         unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
         values = {cell for cell in {*cells} if not absent(cell)}
         dates = dates_among(values) if name != target else []
@@ -201,7 +208,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
             count = sum(map(cells.count, dates))
             unclear.append(f"{shown(min(dates))} in {_rows(count)} of {name}, a date, as spreadsheets make of 1-2")
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
-    cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
+    cautions = {"read as one": alike, "may mean unknown": unclear, "units": [*mixed.values()], "ages in years": ages}
     return {key: "; ".join(some) for key, some in cautions.items() if some}
 
 
@@ -213,6 +220,20 @@ def notation_of(table: TextTable) -> dict[str, str]:
         "thousands": f"separators in {values['thousands']}, as in 1,234, are of thousands",
     }
     return {key: words[key] for key, value in values.items() if value}
+
+
+def columns_left_out(reasons: Mapping[str, str]) -> str:
+    """Return columns with the reason why each is left out, for readers; those of one reason are listed together."""
+    columns: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        columns.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in columns.items())
+
+
+def weights_of_cases(table: TextTable, used: Iterable[str]) -> dict[str, str]:
+    """Return the columns of weights of cases in a table of scores, but for those in use -> why they are left out."""
+    names = [name for name in table.header if name not in {*used}]
+    return {name: CASE_WEIGHTS for name in names if called_case_weight(name, table.column(name, "data"))}
 
 
 def split_counts(table: TextTable, column: str = "") -> dict[str, str]:
@@ -248,10 +269,3 @@ def one_patient(patient: np.ndarray) -> dict[str, str]:
         return {"large patient": f"{sentence} over a single patient"}
     share = f"{counts.max():,} of {len(patient):,} images are of one patient ({len(counts):,} patients)"
     return {"large patient": f"{share}: is it one, or a word for missing?"}
-
-
-def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "line") -> dict[str, str]:
-    """Return the cautions on patients of `doubts.doubtful_patients`, as rows of `provenance`."""
-    from assay.data.files.doubts import doubtful_patients  # here, as above: it loads for tables alone
-
-    return doubtful_patients(names, lines, word)
