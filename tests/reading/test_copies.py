@@ -87,3 +87,28 @@ def test_thumbnails(ask: Asking, tmp_path: Path, thumbnail: str) -> None:
     said = ask("look", tmp_path / "classes", "--positive", "a", "--out", "classes-look").out
     assert "named as the mask or thumbnail of another one, are left out" in said
     assert "smaller copies" not in said
+
+
+@pytest.mark.parametrize("name", ["{}_aug1.png", "{}_rot90_flip.png", "{} (1).png", "{} - Copy.png"])
+@situation(
+    "changed copies of images, as `a_aug1.png` or `a (1).png` beside `a.png`, of other patients or of none",
+    "a caution with their number: give them the patient of the original",
+)
+@situation("the same of one patient, or names such as `a (1).png` without `a.png`", "no caution")
+def test_changed_copies_by_name(ask: Asking, tmp_path: Path, name: str) -> None:
+    rows: list[tuple[str, int, str]] = []
+    for at in range(24):
+        image = Image.fromarray(np.random.default_rng(at).integers(0, 256, (32, 32)).astype(np.uint8))
+        for copy, path in enumerate((f"{at}.png", name.format(at), name.format(f"x{at}"))):
+            (tmp_path / "set").mkdir(exist_ok=True)
+            image.rotate(25 * copy).save(tmp_path / "set" / path)
+            rows.append((path, at % 2, f"p{at}"))
+    table = pd.DataFrame(rows, columns=["image", "label", "patient"])
+    table.drop(columns="patient").to_csv(tmp_path / "set" / "data.csv", index=False)
+    said = ask("look", tmp_path / "set", "--out", "look").out
+    assert (
+        "caution: changed copies: 24 images are named as changed copies of others of the set, the first in line 3"
+        in said
+    )
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    assert "changed copies" not in ask("look", tmp_path / "set", "--out", "again").out

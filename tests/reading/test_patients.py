@@ -477,3 +477,42 @@ def test_ids_with_zeros(ask: Asking, tmp_path: Path) -> None:
             caution = "caution: patients rounded: all 15 patients with over 15 digits end in zeros behind these"
             assert (caution in said) == (name == "cut"), name
             assert ("patients rounded" in said) == (name == "cut"), name
+
+
+@pytest.mark.parametrize("form", ["p{}_{}", "sub-{:03d}_ses-{}", "{}-v{}"])
+@situation(
+    "patients such as `p1_1` and `p1_2`, or `sub-01_ses-1` and `sub-01_ses-2`",
+    "a caution with the first two lines: they may be visits of one patient",
+)
+@situation("patients such as `A-7`, `01-023` of centers, or numbered from `p_1` to `p_120`", "no caution")
+def test_visits_as_patients(ask: Asking, tmp_path: Path, form: str) -> None:
+    frame = predictions(patient=[form.format(at // 2, at % 2 + 1) for at in range(120)])
+    frame.to_csv("p.csv", index=False)
+    said = "caution: patients by visit: 120 patients differ from another in a counted end alone"
+    assert said in ask("validate", "p.csv", "--out", "out").out
+    assert said in looked(ask, images(tmp_path / "set", frame))
+    for ordinary in ("p_{}", "A-{}", "{:03d}", "sub-{:02d}", "1.2.840.{}"):
+        predictions(patient=[ordinary.format(at) for at in range(120)]).to_csv("p.csv", index=False)
+        assert "patients by visit" not in ask("validate", "p.csv", "--out", "out").out
+    predictions(patient=[f"{at % 4:02d}-{at // 4:02d}" for at in range(120)]).to_csv("p.csv", index=False)
+    assert "patients by visit" not in ask("validate", "p.csv", "--out", "out").out
+
+
+@situation(
+    "images in folders that are named after patients, of which some are of another one by the table",
+    "a caution with their number and the first line",
+)
+def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
+    rows: list[tuple[str, int, str]] = []
+    for at in range(48):
+        path = tmp_path / "set" / f"P{at // 4}" / f"{at}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)).save(path)
+        rows.append((f"P{at // 4}/{at}.png", at % 2, f"P{at // 4}"))
+    table = pd.DataFrame(rows, columns=["image", "label", "patient"])
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    assert "contradictory" not in ask("look", tmp_path / "set", "--out", "look").out
+    table.loc[5:6, "patient"] = "P9"
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    said = ask("look", tmp_path / "set", "--out", "again").out
+    assert "2 images lie in the folder of another patient than patient says, the first in line 7" in said

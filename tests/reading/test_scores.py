@@ -1349,3 +1349,43 @@ def test_spellings_of_recipes_and_seeds(ask: Asking) -> None:
     _recipes(["dice", "Dice ", "ce"], range(3)).to_csv("p.csv", index=False)
     said = ask("compare", "p.csv", "--by", "recipe", "--out", "again")
     assert (said.code, "'Dice' and 'dice' in recipe are one" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("column", ["fold", "site"])
+@situation(
+    "pooled predictions of folds or sites whose scores are on scales of their own",
+    "a caution with the AUROC within them and over all cases",
+)
+@situation(
+    "scores of folds on one scale, of patients with several images, or of sites that differ in prevalence", "no caution"
+)
+def test_scales_of_parts(ask: Asking, column: str) -> None:
+    draw = np.random.default_rng(3)
+    part, target = np.arange(240) // 2 % 4, np.arange(240) % 2
+    frame = pd.DataFrame({"patient": np.arange(240) // 2, "target": target, column: [f"part {at}" for at in part]})
+    logits = draw.normal(target * 1.5, 1)
+    frame["score"] = logits + 4 * part
+    frame.to_csv("p.csv", index=False)
+    said = ask("validate", "p.csv", "--out", "out").out
+    within = roc_auc_score(target, logits)
+    line = next(line for line in said.splitlines() if f"Scores differ in scale between values of {column}" in line)
+    assert float(line.split("AUROC is ")[1].split(" within")[0]) == pytest.approx(within, abs=0.03)
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        often = (draw.random(240) < np.linspace(0.3, 0.7, 4)[part]).astype(int)
+        shared = np.repeat(draw.normal(0, 1, 120), 2)
+        frame = frame.assign(target=often, score=draw.normal(often * 1.5, 1) + shared)
+        frame.to_csv("p.csv", index=False)
+        assert "differ in scale" not in ask("validate", "p.csv", "--out", f"out-{seed}").out
+
+
+@situation(
+    "scores that were sorted apart from their cases", "a caution: they are in order, and rank cases as chance does"
+)
+@situation("cases that are sorted by a score of theirs", "no caution")
+def test_sorted_scores(ask: Asking) -> None:
+    frame = pd.DataFrame({"patient": range(COUNT), "target": TARGET, "score": PROBABILITY})
+    frame.sort_values("score").to_csv("p.csv", index=False)
+    assert "are in order" not in ask("validate", "p.csv", "--out", "out").out
+    frame.assign(score=np.sort(PROBABILITY)).to_csv("p.csv", index=False)
+    assert "Scores of p are in order from the first row to the last" in ask("validate", "p.csv", "--out", "again").out

@@ -889,3 +889,32 @@ def test_letters_of_sex_and_side(ask: Asking, tmp_path: Path) -> None:
     assert counts.to_dict() == {"sex": 2, "side": 2}
     said = looked(ask, images(tmp_path / "set", frame))
     assert all(part in said for part in same)
+
+
+@situation("sex as 1 and 2 in some rows and F and M in others", "a caution: write all in one way")
+@situation("grades such as 1, 2, 3 and X, or sites A, B and 1", "no caution")
+def test_two_codings(ask: Asking, tmp_path: Path) -> None:
+    columns_of_levels = {
+        "sex": (["1", "2", "M", "F"], True),
+        "grade": (["1", "2", "3", "X"], False),
+        "site": (["A", "B", "1", "A"], False),
+        "stage": (["I", "II", "III", "IV"], False),
+        "view": (["1", "2", "unknown", "3"], False),
+    }
+    for name, (levels, is_said) in columns_of_levels.items():
+        frame = predictions(**{name: [levels[at // 2 % 4] for at in range(COUNT)]})
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        said = ask("validate", tmp_path / "p.csv", "--out", name).out
+        assert ("caution: two codings: " in said) == is_said, name
+
+
+@situation("a part of a set, such as test, without an image of some class", "named in the line on the parts")
+def test_classes_that_a_part_lacks(ask: Asking, tmp_path: Path) -> None:
+    split = ["train" if at < COUNT // 2 else "test" for at in range(COUNT)]
+    labels = [("ill", "well", "mild")[at % (3 if at < COUNT // 2 else 2)] for at in range(COUNT)]
+    said = looked(ask, images(tmp_path / "set", pd.DataFrame({"label": labels, "split": split})))
+    assert "train (60); no row of 'test' is 'mild'" in said
+    whole = images(tmp_path / "whole", pd.DataFrame({"label": ["ill", "well"] * 60, "split": split}))
+    said = ask("look", whole, "--out", "whole-look").out
+    assert "train (60)" in said
+    assert "no row of" not in said

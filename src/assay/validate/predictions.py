@@ -46,6 +46,7 @@ from assay.stats.rows import FEW_PATIENTS
 from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_REPEATED, ValidateRequest
+from assay.validate.scales import is_sorted_apart, scales_of_parts
 
 MAX_VALUES = 10
 """A column with more values does not define groups unless it is named."""
@@ -440,6 +441,10 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "effective patients": _few_patients(rows.target.codes, patient),
         "intervals over": "patients" if rows.cells("patient") else "images",
         "scores that are the target": " and ".join(file.name for file in files if _equal_target(file.rows)),
+        "scales of parts": ""
+        if request.calls
+        else " ".join(dict.fromkeys(filter(None, (scales_of_parts(file.rows) for file in files)))),
+        "sorted scores": " and ".join(file.name for file in files if is_sorted_apart(file.rows)),
         "repeated scores": " ".join(filter(None, map(_filled_score, files))),
         "threshold": "; ".join(
             f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"

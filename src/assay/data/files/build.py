@@ -137,7 +137,7 @@ def assemble(
             **listing.read,
             **_said_before(listing, spec),
             **doubtful_values,
-            **_smaller_copies(listing, native),
+            **_copies_by_name(listing, native),
             **_alike_names(listing, spec),
             **of_masks,
         },
@@ -203,11 +203,14 @@ def _usable(
 
 def _doubts_of_pixels(listing: Listing, images: Decoded) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Return doubts about the values of images, and cautions as rows of `provenance`."""
-    if not (images.depths or images.notes):
+    is_color = images.array.shape[1] == 3
+    if not (images.depths or images.notes or is_color):
         return (), {}
-    from assay.data.files.image_doubts import doubts_of  # here, as below: most images need none of it
+    from assay.data.files.image_doubts import doubts_of, swapped_colors  # here, as below: most images need none of it
 
-    return doubts_of(images, listing.numbers, listing.word)
+    doubts, read = doubts_of(images, listing.numbers, listing.word)
+    colors = swapped_colors(images.array, listing.numbers, listing.word) if is_color else ""
+    return doubts, {**read, **({"colors": colors} if colors else {})}
 
 
 def _raise_empty(listing: Listing) -> None:
@@ -355,17 +358,23 @@ def _alike_names(listing: Listing, spec: DataSpec) -> dict[str, str]:
     return doubtful_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
 
 
-def _smaller_copies(listing: Listing, native: np.ndarray) -> dict[str, str]:
-    """Return the caution that images are smaller copies of others by name and size, as a row of `provenance`."""
-    from assay.data.files.doubts import named_as_smaller
+def _copies_by_name(listing: Listing, native: np.ndarray) -> dict[str, str]:
+    """Return the cautions that images are smaller or changed copies of others by name, as rows of `provenance`."""
+    from assay.data.files.doubts import named_as_changed, named_as_smaller
 
-    named = named_as_smaller(listing.cells("image"))
-    rows = [at for at, other in named.items() if (native[at] < native[other]).all()]
-    if not rows:
-        return {}
+    files, patients = listing.cells("image"), listing.cells("patient")
+    smaller = [at for at, other in named_as_smaller(files).items() if (native[at] < native[other]).all()]
+    changed = [at for at, other in named_as_changed(files).items() if patients[at] != patients[other]]
+    text = "{:,} images are named as {} copies of others of the set, the first in {} {}: {}".format
+    do = {
+        "smaller": "each of these pictures counts twice; take the copies out",
+        "changed": "give each the patient of its original, or take the copies out",
+    }
+    rows = {"smaller": smaller, "changed": changed}
     return {
-        "smaller copies": f"{len(rows):,} images are named as smaller copies of others of the set, the first in "
-        f"{listing.word} {listing.numbers[rows[0]]}: each of these pictures counts twice; take the copies out"
+        f"{how} copies": text(len(at), how, listing.word, listing.numbers[at[0]], do[how])
+        for how, at in rows.items()
+        if at
     }
 
 

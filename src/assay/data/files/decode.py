@@ -238,7 +238,7 @@ def _list_values(values: list[int]) -> str:
 #
 # `data.files.fitting` fits an image and its mask into a square.
 
-IMAGE_VERSION = 7
+IMAGE_VERSION = 8
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256

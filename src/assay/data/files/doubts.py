@@ -191,6 +191,29 @@ def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
 _SMALL_FOLDERS = frozenset({"thumbnails", "thumbnail", "thumbs", "thumb", "previews", "preview", "lowres"})
 
 
+_CHANGED = re.compile(
+    r"(?:[ _.-]{1,3}\(?(?:aug(?:mented|mentation)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:ated|ate)?|noise|noisy"
+    r"|blur(?:red)?|bright(?:ness)?|contrast|copy|kopie)[ _.-]?[0-9]*\)?| \([0-9]+\))$"
+)
+"""The end of the name of a changed copy of an image."""
+
+
+def named_as_changed(files: Sequence[Path]) -> dict[int, int]:
+    """Return the positions of files that are named as changed copies of others -> those of the others.
+
+    They are called as the other one with `_aug1`, `_flip`, ` (1)` and the like behind it.
+    """
+    at = {(path.parent, stem_of(path).casefold()): place for place, path in enumerate(files)}
+    changed: dict[int, int] = {}
+    for (parent, stem), place in at.items():
+        short = stem
+        while match := _CHANGED.search(short):
+            short = short[: match.start()]
+        if short != stem and (parent, short) in at:
+            changed[place] = at[parent, short]
+    return changed
+
+
 def named_as_smaller(files: Sequence[Path]) -> dict[int, int]:
     """Return the positions of files that are named as smaller copies of others -> those of the others.
 

@@ -383,11 +383,12 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     used = {name: table.column(name, "data.factors") for name in named}
     others = {name: cells for name, cells in others.items() if name not in reasons}
     unsure = [cautions_of(used, "" if target.question else spec.target), cautions_of(others, "", table.comma)]
-    read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
+    read = {"positive class": target.positive, **notation_of(table),
+            **split_counts(table, spec.split.column, spec.target),
             **{key: "; ".join(each[key] for each in unsure if key in each) for key in {**unsure[0], **unsure[1]}},
             "columns left out": columns_left_out(reasons),
              **({} if spec.target in factors else _shares_as_classes(spec.target, target.classes))}  # fmt: skip
-    read |= patients_apart(table, spec.patient) if spec.patient in table.header else {}
+    read |= patients_apart(table, spec.patient, spec.image) if spec.patient in table.header else {}
     return {key: value for key, value in read.items() if value}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -188,6 +188,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
 
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear: list[str] = []
+    codings: list[str] = []
     numbers = {name: cells for name, cells in columns.items() if name != target}
     mixed = {name: text for name, cells in numbers.items() if (text := mixed_units(name, cells, bool(comma)))}
     for name, cells in columns.items():
@@ -203,13 +204,29 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         doubts += [age for age in (() if are_mixed else old_ages(name, cells, bool(comma))) if age not in doubts]
         unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
         values = {cell for cell in {*cells} if not absent(cell)}
+        codings += [text] if name != target and (text := _two_codings(name, values)) else []
         dates = dates_among(values) if name != target else []
         if dates and len(dates) < len(values):
             count = sum(map(cells.count, dates))
             unclear.append(f"{shown(min(dates))} in {_rows(count)} of {name}, a date, as spreadsheets make of 1-2")
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
-    cautions = {"read as one": alike, "may mean unknown": unclear, "units": [*mixed.values()], "ages in years": ages}
+    cautions = {
+        "read as one": alike,
+        "may mean unknown": unclear,
+        "units": [*mixed.values()],
+        "two codings": codings,
+        "ages in years": ages,
+    }
     return {key: "; ".join(some) for key, some in cautions.items() if some}
+
+
+def _two_codings(name: str, values: Collection[str]) -> str:
+    """Return a sentence on levels of which some are numbers and others words, as 1, 2, F and M; empty without both."""
+    numeric = sorted(value for value in values if number(value) is not None)
+    words = sorted(value for value in values if value.isalpha() and fold(value) not in _UNKNOWN)
+    if len(values) > LEVELS or min(len(numeric), len(words)) < 2 or len(numeric) + len(words) < len(values):
+        return ""
+    return f"{name} has numbers ({', '.join(numeric)}) and words ({', '.join(words)}): write all in one way"
 
 
 def notation_of(table: TextTable) -> dict[str, str]:
@@ -236,19 +253,34 @@ def weights_of_cases(table: TextTable, used: Iterable[str]) -> dict[str, str]:
     return {name: CASE_WEIGHTS for name in names if called_case_weight(name, table.column(name, "data"))}
 
 
-def split_counts(table: TextTable, column: str = "") -> dict[str, str]:
+def split_counts(table: TextTable, column: str = "", target: str = "") -> dict[str, str]:
     """Return how many rows are of training and of other parts, as a row of `provenance`; empty without such a column.
 
     Args:
         table: The table.
         column: The column by which the rows are divided; empty where nothing divides them.
+        target: The column of classes, which each part should have; empty where there is none.
     """
     for name in (other for other in table.header if other != column and words_of(other) & SPLITS):
         counts = Counter(table.present(name))
         if len(counts) <= LEVELS and {fold(part) for part in counts} & {"train", "training"}:
             listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
-            return {"parts": f"all rows are read, of each value of {name}: {listed}"}
+            lacking = _classes_lacking(table, name, target) if target in table.header else ""
+            return {"parts": f"all rows are read, of each value of {name}: {listed}{lacking}"}
     return {}
+
+
+def _classes_lacking(table: TextTable, column: str, target: str) -> str:
+    """Return `; no row of 'test' is 'c'` for the classes of which a part has none; empty where all have some."""
+    spelled = spellings(table.column(target, "data"))
+    rows = zip(table.column(column, "data"), table.column(target, "data"), strict=True)
+    pairs = {(part, spelled.get(cell)) for part, cell in rows if not absent(part)}
+    classes = {*spelled.values()}
+    parts = sorted({part for part, label in pairs if label})
+    lacking = [(part, name) for part in parts for name in sorted(classes) if (part, name) not in pairs]
+    if len(classes) > LEVELS or not lacking:
+        return ""
+    return "; " + ", ".join(f"no row of {shown(part)} is {shown(name)}" for part, name in lacking[:MOST_LINES])
 
 
 LARGE = 0.1

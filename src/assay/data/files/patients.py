@@ -45,6 +45,12 @@ def doubtful_patients(names: Sequence[object], lines: Sequence[int], word: str) 
             f"{first[sides[0][0]]} and {word} {first[sides[0][1]]}: if these are sides of one patient, give both the "
             "same id"
         )
+    if visits := [] if sides else _of_visits(ids):
+        cautions["patients by visit"] = (
+            f"{len(visits):,} patients differ from another in a counted end alone, such as _1 and _2, first in {word} "
+            f"{first[visits[0]]} and {word} {first[visits[1]]}: if these are visits or images of one patient, give all "
+            "the same id"
+        )
     if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
         cautions["patients rounded"] = (
             f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
@@ -84,6 +90,28 @@ def _of_two_sides(names: Collection[str]) -> list[tuple[str, str]]:
     return pairs if len(pairs) > 1 and 2 * len(pairs) >= _SHARE_OF_SIDES * len(names) else []
 
 
+_VISIT = re.compile(
+    r"(.+?)[ _.-]{1,3}(?:v|visit|ses|session|t|tp|scan|exam|study|s|img|image|fu)?[ _.-]?([0-9]{1,2}|pre|post|baseline)"
+)
+_LONGEST = 100
+"""Letters of a longer id say nothing of visits."""
+_MOST_VISITS, _FEWEST_STEMS, _SHARE_OF_VISITS = 5, 5, 0.5
+"""Different ends of ids, patients with several of them, and the share of ids that have such ends with others."""
+
+
+def _of_visits(names: Collection[str]) -> list[str]:
+    """Return the ids that differ in a counted end alone; none where these are few, or ends rather count patients."""
+    ends: dict[str, dict[str, str]] = {}
+    for name in names:
+        if len(name) <= _LONGEST and (match := _VISIT.fullmatch(fold(name))):
+            ends.setdefault(match[1], {})[match[2]] = name
+    several = [each for each in ends.values() if len(each) > 1]
+    different = {end for each in several for end in each}
+    visits = [name for each in several for name in each.values()]
+    are_few = len(several) < _FEWEST_STEMS or len(visits) < _SHARE_OF_VISITS * len(names)
+    return [] if are_few or len(different) > _MOST_VISITS or len(several) <= len(different) else visits
+
+
 _PLACES = frozenset({"site", "center", "hospital", "clinic", "klinik", "cohort", "dataset", "source", "country"})
 """Words of the names of columns of places that number their patients, each for itself."""
 _NUMBERED = re.compile(r"[a-z]{0,8}[ _-]?0*([0-9]{1,5})")
@@ -91,17 +119,19 @@ _SHARED = 0.5
 """Share of the patients of the smallest place that another place has as well, by their numbers."""
 
 
-def patients_apart(table: TextTable, patient: str, *, scored: bool = False) -> dict[str, str]:
+def patients_apart(table: TextTable, patient: str, image: str = "", *, scored: bool = False) -> dict[str, str]:
     """Return the cautions that one id seems to stand for several patients, as rows of `provenance`.
 
     Args:
         table: The table.
         patient: The column of patients.
+        image: The column of images, whose folders may be named after patients; empty without one.
         scored: Whether rows are predictions, whose patients are to be in one fold each, by whatever ids.
     """
     names = [name for name in table.header if name != patient]
     by_site = next(filter(None, (_renumbered(table, patient, name, scored) for name in names)), "")
     contradictions = [text for name in names if (text := _contradictory(table, patient, name))]
+    contradictions += [text] if image in names and (text := _in_other_folders(table, patient, image)) else []
     cautions = {"patients by site": by_site, "patients contradictory": "; ".join(contradictions)}
     return {key: text for key, text in cautions.items() if text}
 
@@ -129,6 +159,28 @@ def _renumbered(table: TextTable, patient: str, name: str, scored: bool) -> str:
         return f"{where}, and ids are plain numbers: if each counts its own patients, {ids}"
     if is_of_parts and scored:
         return f"{where}: if networks were trained on the other parts, they know these patients"
+    return ""
+
+
+_FEWEST_FOLDERS, _NAMED = 5, 0.8
+"""Patients that folders are named after, and the share of all patients."""
+
+
+def _in_other_folders(table: TextTable, patient: str, image: str) -> str:
+    """Return the sentence that images lie in folders that are named after other patients; empty without."""
+    people = table.column(patient, "data")
+    paths = [cell.replace("\\", "/").split("/")[:-1] for cell in table.column(image, "data")]
+    for level in range(max(map(len, paths), default=0)):
+        folders = [path[level] if level < len(path) else "" for path in paths]
+        named = {*folders} & {*people}
+        if len(named) < max(_FEWEST_FOLDERS, _NAMED * len({*people})):
+            continue
+        rows = zip(table.numbers, folders, people, strict=True)
+        if other := [line for line, folder, who in rows if folder in named and folder != who]:
+            return (
+                f"{len(other):,} images lie in the folder of another patient than {patient} says, the first in "
+                f"{table.counted[0] or 'line'} {other[0]}: correct one of them"
+            )
     return ""
 
 
