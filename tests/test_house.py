@@ -22,8 +22,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 103,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20620,
-    "lines that an import of compare loads": 15210,
+    "lines that an import of look loads": 20640,
+    "lines that an import of compare loads": 15230,
     "lines that an import of page loads": 8115,
 }
 

@@ -231,12 +231,13 @@ def _masks(
     refuse_empty(pixels.masks, positions, listing.where)
     facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
     from assay.data.files.alignment import doubts_of_masks
-    from assay.data.files.image_doubts import masks_against_classes, partly_inverted
+    from assay.data.files.image_doubts import kinds_without_lesion, masks_against_classes, partly_inverted
 
     doubts = filter(
         None,
         (
             read.get("lesions"),
+            kinds_without_lesion(listing.meaning.kinds),
             masks_against_classes(pixels.masks, positions, listing.target, listing.classes),
             partly_inverted(pixels.masks, positions, pixels.native[positions], framing, listing.numbers, listing.word),
             *doubts_of_masks(

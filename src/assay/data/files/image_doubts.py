@@ -36,7 +36,7 @@ def doubts_of(images: Decoded, numbers: Sequence[int], word: str) -> tuple[tuple
     values = [*_own_ranges(images), *_unlike_ranges(images), *_units_of(images)]
     values += [_HINTS[hint].format(rows) for hint, rows in hints.items() if hint in _HINTS]
     read = {"gray values": "; ".join(values), "pixels": _not_square(images, numbers, word),
-            "kinds of images": "; ".join(_kinds_of(images, numbers, word))}  # fmt: skip
+            "kinds of images": "; ".join(_several_kinds(images, numbers, word))}  # fmt: skip
     return tuple(_doubts_of_depth(images, numbers, word)), {key: text for key, text in read.items() if text}
 
 
@@ -69,7 +69,7 @@ def _units_of(images: Decoded) -> Iterator[str]:
         yield f"values are in several units by their headers, {listed}: equal values differ; convert them to one unit"
 
 
-def _kinds_of(images: Decoded, numbers: Sequence[int], word: str) -> Iterator[str]:
+def _several_kinds(images: Decoded, numbers: Sequence[int], word: str) -> Iterator[str]:
     """Yield what is to be said where headers state several kinds of images, such as modalities and localizers."""
     kinds: dict[str, dict[str, Sequence[int]]] = {}
     for note, positions in sorted(images.notes.items()):
@@ -217,6 +217,25 @@ def _unlike_bits(decoded: Decoded) -> str:
 
 
 # Masks.
+
+
+_NO_LESION = frozenset({
+    "normal", "healthy", "background", "unremarkable", "tissue", "liver", "kidney", "kidneys", "lung", "lungs", "heart",
+    "prostate", "brain", "breast", "pancreas", "spleen", "bladder", "skin", "organ", "body", "optic", "disc", "fovea",
+})  # fmt: skip
+"""Words of the names of kinds that are no lesions."""
+
+
+def kinds_without_lesion(kinds: Sequence[str]) -> str:
+    """Return a caution on kinds of lesions whose names are of organs or of normal tissue; empty without such kinds."""
+    named = [
+        kind for kind in kinds if (words := set(kind.casefold().replace("_", " ").split())) and words <= _NO_LESION
+    ]
+    if not named:
+        return ""
+    return (
+        f"by name, no lesions are {', '.join(named)}, which count as such: take them out of the masks if they are none"
+    )
 
 
 _FEWEST, _USUAL, _RARE = 5, 0.5, 0.1
