@@ -54,3 +54,61 @@ def test_copies_are_no_cue(ask: Asking, tmp_path: Path, copy: str) -> None:
     thumbnail = next(row for row in rows if row["name"].startswith("thumbnail"))
     assert thumbnail["value"] < 0.65
     assert not any(row["strong"] for row in rows)
+
+
+@pytest.mark.parametrize("thumbnail", ["{}_thumb.png", "thumbs/{}.png", "{}-thumbnail.png"])
+@situation(
+    "thumbnails among the images of a table, as `a_thumb.png` beside `a.png` or in a folder `thumbs`",
+    "a caution with their number: each picture counts twice",
+)
+@situation("the same beside images in folders of classes", "left out, and counted")
+@situation("images called `a_small.png` that are not smaller than `a.png`, or without one", "no caution")
+def test_thumbnails(ask: Asking, tmp_path: Path, thumbnail: str) -> None:
+    rows: list[tuple[str, int]] = []
+    for at in range(24):
+        image = Image.fromarray(np.random.default_rng(at).integers(0, 256, (32, 32)).astype(np.uint8))
+        for name, size in (
+            (f"{at}.png", 32),
+            (thumbnail.format(at), 8),
+            (f"{at}_small.png", 32),
+            (f"x{at}_small.png", 8),
+        ):
+            for path in (tmp_path / "set" / name, tmp_path / "classes" / "ab"[at % 2] / name):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                image.resize((size, size)).save(path)
+            rows.append((name, at % 2))
+    table = pd.DataFrame(rows, columns=["image", "label"])
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    said = ask("look", tmp_path / "set", "--out", "look").out
+    assert (
+        "caution: smaller copies: 24 images are named as smaller copies of others of the set, the first in line 3"
+        in said
+    )
+    said = ask("look", tmp_path / "classes", "--positive", "a", "--out", "classes-look").out
+    assert "named as the mask or thumbnail of another one, are left out" in said
+    assert "smaller copies" not in said
+
+
+@pytest.mark.parametrize("name", ["{}_aug1.png", "{}_rot90_flip.png", "{} (1).png", "{} - Copy.png"])
+@situation(
+    "changed copies of images, as `a_aug1.png` or `a (1).png` beside `a.png`, of other patients or of none",
+    "a caution with their number: give them the patient of the original",
+)
+@situation("the same of one patient, or names such as `a (1).png` without `a.png`", "no caution")
+def test_changed_copies_by_name(ask: Asking, tmp_path: Path, name: str) -> None:
+    rows: list[tuple[str, int, str]] = []
+    for at in range(24):
+        image = Image.fromarray(np.random.default_rng(at).integers(0, 256, (32, 32)).astype(np.uint8))
+        for copy, path in enumerate((f"{at}.png", name.format(at), name.format(f"x{at}"))):
+            (tmp_path / "set").mkdir(exist_ok=True)
+            image.rotate(25 * copy).save(tmp_path / "set" / path)
+            rows.append((path, at % 2, f"p{at}"))
+    table = pd.DataFrame(rows, columns=["image", "label", "patient"])
+    table.drop(columns="patient").to_csv(tmp_path / "set" / "data.csv", index=False)
+    said = ask("look", tmp_path / "set", "--out", "look").out
+    assert (
+        "caution: changed copies: 24 images are named as changed copies of others of the set, the first in line 3"
+        in said
+    )
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    assert "changed copies" not in ask("look", tmp_path / "set", "--out", "again").out

@@ -1028,3 +1028,76 @@ def test_forms_of_nifti(ask: Asking, tmp_path: Path) -> None:
         answer = ask("look", image_set(tmp_path / name, files, ".nii"), "--out", f"{name}.run")
         assert (answer.code == 2) == is_refused, (name, answer.err)
         assert ("sform and qform contradict each other: axes run to RAS by the one and LAS" in answer.err) == is_refused
+
+
+@pytest.mark.parametrize(
+    ("tags", "others", "said"),
+    [
+        (
+            {"Modality": "OT"},
+            {"Modality": "CT"},
+            "Modality is CT (9 images, line 3, 4, 5, 7, 8 and others), OT (3 images",
+        ),
+        (
+            {"PresentationIntentType": "FOR PROCESSING"},
+            {"PresentationIntentType": "FOR PRESENTATION"},
+            "FOR PROCESSING (3 images, line 2, 6, 10)",
+        ),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, {}, "ImageType is LOCALIZER (3 images, line 2, 6, 10)"),
+        ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, {}, "ImageType is SCREEN SAVE (3 images"),
+        ({"Modality": "CR"}, {"Modality": "DX"}, ""),
+        ({"Modality": "CT"}, {"Modality": "CT"}, ""),
+        ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL"]}, {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"]}, ""),
+    ],
+)
+@situation(
+    "DICOM of several kinds: CT and screen shots, localizers, or mammograms for processing and for presentation",
+    "a caution with the number and rows of each",
+)
+@situation("CR and DX, originals and derived images, or one modality", "no caution")
+def test_kinds_of_dicom(ask: Asking, tmp_path: Path, tags: dict[str, Any], others: dict[str, Any], said: str) -> None:
+    files = [dicom(smooth(at, 4095), **(others if at % 4 else tags)) for at in range(12)]
+    answer = ask("look", image_set(tmp_path / "set", files), "--out", "look")
+    assert answer.code == 0, answer.err
+    line = next((line for line in answer.out.splitlines() if line.startswith("caution: kinds of images: ")), "")
+    assert bool(line) == bool(said)
+    assert said in line
+
+
+def _tinted(at: int, swapped: bool, tint: float) -> np.ndarray:
+    gray = np.random.default_rng(at).uniform(60, 180, (SIDE, SIDE, 1))
+    color = gray * np.array([1 + tint, 1, 1 - tint]) + np.random.default_rng(at).normal(0, 6, 3)
+    return np.clip(color[..., ::-1] if swapped else color, 0, 255).astype(np.uint8)
+
+
+@situation(
+    "color images of which some have red and blue swapped, as OpenCV writes RGB",
+    "a caution with their number and rows",
+)
+@situation("color images of one tint, of many tints, of nearly gray ones, or of two stains", "no caution")
+def test_red_and_blue_swapped(ask: Asking, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    sets: dict[str, list[np.ndarray]] = {
+        "swapped": [_tinted(at, at % 5 == 0, 0.3) for at in range(40)],
+        "one tint": [_tinted(at, False, 0.3) for at in range(40)],
+        "nearly gray": [_tinted(at, at % 5 == 0, 0.01) for at in range(40)],
+        "many tints": [_tinted(at, False, float(draw.normal(0, 0.3))) for at in range(40)],
+        "two stains": [_tinted(at, False, 0.5 if at % 5 else -0.1) for at in range(40)],
+    }
+    for name, pictures in sets.items():
+        files = [encoded(pixels, "PNG") for pixels in pictures]
+        said = ask("look", image_set(tmp_path / name, files, ".png"), "--out", f"look {name}").out
+        assert ("caution: colors: red and blue seem swapped in 8 of 40 images" in said) == (name == "swapped"), name
+
+
+@situation(
+    "what a look cautions about, as gray values over several ranges, in `assay.probe`",
+    "warnings, and doubts of the result",
+)
+def test_cautions_of_a_probe(tmp_path: Path) -> None:
+    files = [dicom(smooth(at, 4095), **({"Modality": "CT"} if at % 4 else {"Modality": "OT"})) for at in range(12)]
+    table = image_set(tmp_path / "set", files)
+    with pytest.warns(UserWarning, match="kinds of images: Modality is CT"):
+        probed = assay.probe(lambda images: images.mean(axis=(1, 2, 3)), table, size=SIDE, scores="probabilities",
+                             progress=False, out=tmp_path / "probed")  # fmt: skip
+    assert any("kinds of images" in doubt for doubt in probed.doubts)

@@ -756,6 +756,17 @@ def test_pictures_as_masks(ask: Asking, tmp_path: Path) -> None:
 
 
 @situation(
+    "soft masks, whose values are probabilities, of many gray levels",
+    "refused, with the remedy: 1 where it is over 0.5",
+)
+def test_maps_of_probabilities(ask: Asking, tmp_path: Path) -> None:
+    down, across = np.mgrid[:48, :48]
+    soft = [(255 * np.exp(-((down - 20 - at) ** 2 + (across - 24) ** 2) / 400)).astype(np.uint8) for at in range(8)]
+    said = ask("look", folder_of_masks(tmp_path / "set", soft))
+    assert (said.code, "such as 1 where a probability is over 0.5" in said.err) == (2, True)
+
+
+@situation(
     "masks of one color each, red in some and green in others, as of benign and malignant lesions",
     "read as one kind, with a caution that counts the colors",
 )
@@ -769,3 +780,31 @@ def test_colors_of_masks(ask: Asking, tmp_path: Path) -> None:
     assert caution in ask("look", folder_of_masks(tmp_path / "several", several)).out
     red = folder_of_masks(tmp_path / "red", [colored(at, [255, 0, 0]) for at in range(8)])
     assert "lesions:" not in ask("look", red).out
+
+
+@situation(
+    "kinds of lesions that are called normal tissue, healthy or after an organ, in COCO or mask_values",
+    "a caution: they count as lesions",
+)
+@situation("kinds such as `liver tumor`, `lesion`, `benign` or `lung nodule`", "no caution")
+def test_kinds_that_are_no_lesions(tmp_path: Path) -> None:
+    for first, second, named in (
+        ("lesion", "normal tissue", "normal tissue"), ("liver", "liver tumor", "liver"), ("benign", "lung nodule", ""),
+    ):  # fmt: skip
+        folder = tmp_path / first
+        (folder / "images").mkdir(parents=True)
+        outlines, pictures = list[dict[str, Any]](), list[dict[str, Any]]()
+        for at in range(8):
+            pixels = np.random.default_rng(at).integers(0, 256, (48, 48)).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / f"{at}.png")
+            pictures.append({"id": at, "file_name": f"{at}.png", "width": 48, "height": 48})
+            square = [5 + at, 5, 25 + at, 5, 25 + at, 15, 5 + at, 15]
+            outlines.append(
+                {"id": at, "image_id": at, "category_id": 1 + at % 2, "iscrowd": 0, "segmentation": [square]}
+            )
+        categories = [{"id": 1, "name": first}, {"id": 2, "name": second}]
+        document = {"images": pictures, "annotations": outlines, "categories": categories}
+        (folder / "coco.json").write_text(json.dumps(document), encoding="utf-8")
+        spec = DataSpec(folder=str(folder), table="coco.json", target="lesion", size=48, channels="gray")
+        said = load_dataset(spec, ArrayCache(tmp_path / "cache")).card.read.get("lesions", "")
+        assert (f"by name, no lesions are {named}, which count as such" in said) == bool(named), said

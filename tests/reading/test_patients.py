@@ -383,6 +383,59 @@ def test_numbers_of_each_site(ask: Asking, tmp_path: Path, form: str) -> None:
         assert "patients by site" not in ask("validate", "p.csv", "--out", "out").out
 
 
+@situation(
+    "patients that are numbered anew in each fold, as 1 to 20 in each of five",
+    "a caution of validate, audit and look: put the fold into the ids",
+)
+@situation("predictions of several folds that share patients, by whatever ids", "a caution: networks may know them")
+@situation("patients of one fold each", "no caution")
+def test_numbers_of_each_fold(ask: Asking, tmp_path: Path) -> None:
+    folds = [at // 24 + 1 for at in range(120)]
+    ids = [at % 12 + 1 for at in range(120)]
+    frame = predictions(patient=ids, fold=folds)
+    frame.to_csv("p.csv", index=False)
+    anew = "caution: patients by site: 12 of 12 patients are in several values of fold, and ids are plain numbers"
+    assert anew in ask("validate", "p.csv", "--out", "out").out
+    assert anew in ask("audit", "p.csv", "--out", "audited").out
+    assert anew in looked(ask, images(tmp_path / "set", frame.drop(columns="score")))
+    hashes = [hashlib.sha256(str(name).encode()).hexdigest() for name in ids]
+    predictions(patient=hashes, fold=folds).to_csv("p.csv", index=False)
+    known = "12 of 12 patients are in several values of fold: if networks were trained on the other parts, they know"
+    assert known in ask("validate", "p.csv", "--out", "out").out
+    predictions(patient=[at // 2 + 1 for at in range(120)], fold=folds).to_csv("p.csv", index=False)
+    assert "patients by site" not in ask("validate", "p.csv", "--out", "out").out
+
+
+@situation(
+    "patients of both sexes, of two dates of birth, or with ages over 25 years apart",
+    "a caution with their number and the first line: an id may stand for several people",
+)
+@situation("patients who grow older, whose sex is missing in some rows or written M and male", "no caution")
+def test_contradictory_patients(ask: Asking, tmp_path: Path) -> None:
+    sex = ["F" if at % 4 < 2 else "M" for at in range(120)]
+    contradictions = {
+        "sex": ["F" if at == 7 else letter for at, letter in enumerate(sex)],
+        "birthdate": [f"19{40 + at % 40}-01-01" for at in range(120)],
+        "age": [(at * 31) % 60 + 20 for at in range(120)],
+    }
+    counts = {"sex": 1, "birthdate": 60, "age": 60}
+    for name, cells in contradictions.items():
+        predictions(**{name: cells}).to_csv("p.csv", index=False)
+        said = ask("validate", "p.csv", "--out", "out").out
+        what = "ages over 25 years apart in age" if name == "age" else f"several values of {name}"
+        assert (
+            f"caution: patients contradictory: {counts[name]} of 60 patients have {what}, the first from line" in said
+        )
+    assert "patients contradictory: 1 of 60" in looked(
+        ask, images(tmp_path / "set", predictions(sex=contradictions["sex"]))
+    )
+    spelled = [{"F": ["F", "female"], "M": ["M", "unknown"]}[letter][at % 2] for at, letter in enumerate(sex)]
+    older = [40 + at // 2 % 30 + 8 * (at % 2) for at in range(120)]
+    for columns in ({"sex": spelled}, {"age": older}, {"sex": [*map(str, sex[:60]), *[""] * 60]}):
+        predictions(**columns).to_csv("p.csv", index=False)
+        assert "contradictory" not in ask("validate", "p.csv", "--out", "out").out
+
+
 @situation("patients as a spreadsheet rounds long numbers, `1.23457E+11`", "a caution: several may have become one")
 def test_rounded_numbers_of_patients(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(patient=[f"{1.23457 + at // 8 * 1e-5:.5f}E+11" for at in range(120)])
@@ -424,3 +477,42 @@ def test_ids_with_zeros(ask: Asking, tmp_path: Path) -> None:
             caution = "caution: patients rounded: all 15 patients with over 15 digits end in zeros behind these"
             assert (caution in said) == (name == "cut"), name
             assert ("patients rounded" in said) == (name == "cut"), name
+
+
+@pytest.mark.parametrize("form", ["p{}_{}", "sub-{:03d}_ses-{}", "{}-v{}"])
+@situation(
+    "patients such as `p1_1` and `p1_2`, or `sub-01_ses-1` and `sub-01_ses-2`",
+    "a caution with the first two lines: they may be visits of one patient",
+)
+@situation("patients such as `A-7`, `01-023` of centers, or numbered from `p_1` to `p_120`", "no caution")
+def test_visits_as_patients(ask: Asking, tmp_path: Path, form: str) -> None:
+    frame = predictions(patient=[form.format(at // 2, at % 2 + 1) for at in range(120)])
+    frame.to_csv("p.csv", index=False)
+    said = "caution: patients by visit: 120 patients differ from another in a counted end alone"
+    assert said in ask("validate", "p.csv", "--out", "out").out
+    assert said in looked(ask, images(tmp_path / "set", frame))
+    for ordinary in ("p_{}", "A-{}", "{:03d}", "sub-{:02d}", "1.2.840.{}"):
+        predictions(patient=[ordinary.format(at) for at in range(120)]).to_csv("p.csv", index=False)
+        assert "patients by visit" not in ask("validate", "p.csv", "--out", "out").out
+    predictions(patient=[f"{at % 4:02d}-{at // 4:02d}" for at in range(120)]).to_csv("p.csv", index=False)
+    assert "patients by visit" not in ask("validate", "p.csv", "--out", "out").out
+
+
+@situation(
+    "images in folders that are named after patients, of which some are of another one by the table",
+    "a caution with their number and the first line",
+)
+def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
+    rows: list[tuple[str, int, str]] = []
+    for at in range(48):
+        path = tmp_path / "set" / f"P{at // 4}" / f"{at}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)).save(path)
+        rows.append((f"P{at // 4}/{at}.png", at % 2, f"P{at // 4}"))
+    table = pd.DataFrame(rows, columns=["image", "label", "patient"])
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    assert "contradictory" not in ask("look", tmp_path / "set", "--out", "look").out
+    table.loc[5:6, "patient"] = "P9"
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    said = ask("look", tmp_path / "set", "--out", "again").out
+    assert "2 images lie in the folder of another patient than patient says, the first in line 7" in said

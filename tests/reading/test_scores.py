@@ -8,7 +8,7 @@ import itertools
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
+import torch
 from onnx import TensorProto, helper
 from sklearn.metrics import accuracy_score, roc_auc_score
 from tests.cli.asking import Asking
@@ -23,7 +24,7 @@ from tests.reading.situations import situation
 from tests.worlds.files import save, write_rows, write_table
 
 import assay
-from assay.plugin import SpecError, WeightsError
+from assay.plugin import DataError, SpecError, WeightsError
 
 SIDE, COUNT = 12, 120
 DRAWS = np.random.default_rng(0)
@@ -1259,3 +1260,132 @@ def test_doubtful_scores(ask: Asking) -> None:
         assert words in answer.out
         said = [text for text in ("are exactly", "are the target itself") if text in answer.out]
         assert len(said) == bool(words), (name, said)
+
+
+@situation(
+    "`--score Edema_pred` for the target Effusion, where the table has a column Edema",
+    "asked: the scores of Effusion are named; with `--as-given` read",
+)
+@situation("scores called after the target, or after nothing in the table, as `ensemble_score`", "read")
+def test_scores_of_another_finding(ask: Asking) -> None:
+    frame = pd.DataFrame(
+        {"patient": range(COUNT), "Effusion": TARGET, "Effusion_pred": PROBABILITY, "Edema": np.roll(TARGET, 1),
+         "Edema_pred": np.roll(PROBABILITY, 1), "ensemble_score": PROBABILITY}
+    )  # fmt: skip
+    frame.to_csv("p.csv", index=False)
+    for command in ("validate", "audit"):
+        named = command, "p.csv", "--target", "Effusion"
+        said = ask(*named, "--score", "Edema_pred", "--out", "refused")
+        assert (
+            said.code,
+            "are of Edema, and the target is Effusion, whose scores are in 'Effusion_pred'" in said.err,
+        ) == (2, True)
+        for score in ("Effusion_pred", "ensemble_score"):
+            assert ask(*named, "--score", score, "--out", f"{command}-{score}").code == 0
+    assert (
+        ask("validate", "p.csv", "--target", "Effusion", "--score", "Edema_pred", "--as-given", "--out", "a").code == 0
+    )
+
+
+@pytest.mark.parametrize("sizes", [(50, 100), (60,), (1,), (119,)])
+@pytest.mark.parametrize("kind", [np.asarray, list, torch.tensor])
+@situation(
+    "lists of batches, of equal or unequal length, as a loop over a data loader makes them, for `assay.validate`",
+    "refused: join them",
+)
+def test_lists_of_batches(sizes: tuple[int, ...], kind: Callable[[np.ndarray], Any]) -> None:
+    classes, scores = ([kind(part) for part in np.split(values, sizes)] for values in (TARGET, PROBABILITY))
+    with pytest.raises(
+        DataError, match=rf"y_true is a list of {len(sizes) + 1} batches, the first of {sizes[0]} val.*conc"
+    ):
+        assay.validate(classes, scores)
+    with pytest.raises(DataError, match="y_score is a list of"):
+        assay.validate(TARGET, scores)
+
+
+@situation("scores in a list of arrays of one value each", "read")
+def test_lists_of_single_values(tmp_path: Path) -> None:
+    tables = assay.validate(TARGET, [np.array([score]) for score in PROBABILITY], out=tmp_path / "out")
+    value = tables["performance"].set_index("measure").value["auroc"]
+    assert value == pytest.approx(roc_auc_score(TARGET, PROBABILITY))
+
+
+@situation(
+    "`validate --by patient` where each patient has images of both classes",
+    "refused: no patient is negative, and what to name instead",
+)
+def test_patients_of_both_classes(ask: Asking) -> None:
+    pd.DataFrame({"patient": np.arange(COUNT) // 4, "target": TARGET, "score": PROBABILITY}).to_csv(
+        "p.csv", index=False
+    )
+    said = ask("validate", "p.csv", "--by", "patient", "--out", "out")
+    assert (said.code, "so that none is negative" in said.err, "leave --by out" in said.err) == (2, True, True)
+
+
+def _recipes(names: Sequence[str], seeds: Sequence[object]) -> pd.DataFrame:
+    """Return predictions of recipes, of each with these seeds."""
+    parts = [
+        pd.DataFrame({"recipe": name, "seed": seed, "image": range(COUNT), "patient": range(COUNT), "target": TARGET,
+                      "score": np.random.default_rng([at, place]).normal(TARGET, 1 + at)})
+        for at, name in enumerate(names) for place, seed in enumerate(seeds)
+    ]  # fmt: skip
+    return pd.concat(parts)
+
+
+@situation(
+    "recipes `dice` and `Dice ` with other seeds each, and seeds 0 and 0.0, in `assay compare`",
+    "read as one, and reported",
+)
+@situation("recipes `dice` and `Dice ` with the same seeds and images", "refused: they are one recipe")
+def test_spellings_of_recipes_and_seeds(ask: Asking) -> None:
+    frame = _recipes(["dice", "ce"], range(3)).astype({"seed": str})
+    frame.loc[frame.recipe == "ce", "seed"] += ".0"
+    frame.loc[(frame.recipe == "dice") & (frame.seed == "2"), "recipe"] = "Dice "
+    frame.to_csv("p.csv", index=False)
+    said = ask("compare", "p.csv", "--by", "recipe", "--out", "out")
+    assert said.code == 0, said.err
+    assert "read as one: 'Dice' and 'dice' in recipe; '0' and '0.0', '1' and '1.0', '2' and '2.0' in seed" in said.out
+    assert set(assay.open_run("out").table("contrasts")["seeds"]) == {3}
+    _recipes(["dice", "Dice ", "ce"], range(3)).to_csv("p.csv", index=False)
+    said = ask("compare", "p.csv", "--by", "recipe", "--out", "again")
+    assert (said.code, "'Dice' and 'dice' in recipe are one" in said.err) == (2, True)
+
+
+@pytest.mark.parametrize("column", ["fold", "site"])
+@situation(
+    "pooled predictions of folds or sites whose scores are on scales of their own",
+    "a caution with the AUROC within them and over all cases",
+)
+@situation(
+    "scores of folds on one scale, of patients with several images, or of sites that differ in prevalence", "no caution"
+)
+def test_scales_of_parts(ask: Asking, column: str) -> None:
+    draw = np.random.default_rng(3)
+    part, target = np.arange(240) // 2 % 4, np.arange(240) % 2
+    frame = pd.DataFrame({"patient": np.arange(240) // 2, "target": target, column: [f"part {at}" for at in part]})
+    logits = draw.normal(target * 1.5, 1)
+    frame["score"] = logits + 4 * part
+    frame.to_csv("p.csv", index=False)
+    said = ask("validate", "p.csv", "--out", "out").out
+    within = roc_auc_score(target, logits)
+    line = next(line for line in said.splitlines() if f"Scores differ in scale between values of {column}" in line)
+    assert float(line.split("AUROC is ")[1].split(" within")[0]) == pytest.approx(within, abs=0.03)
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+        often = (draw.random(240) < np.linspace(0.3, 0.7, 4)[part]).astype(int)
+        shared = np.repeat(draw.normal(0, 1, 120), 2)
+        frame = frame.assign(target=often, score=draw.normal(often * 1.5, 1) + shared)
+        frame.to_csv("p.csv", index=False)
+        assert "differ in scale" not in ask("validate", "p.csv", "--out", f"out-{seed}").out
+
+
+@situation(
+    "scores that were sorted apart from their cases", "a caution: they are in order, and rank cases as chance does"
+)
+@situation("cases that are sorted by a score of theirs", "no caution")
+def test_sorted_scores(ask: Asking) -> None:
+    frame = pd.DataFrame({"patient": range(COUNT), "target": TARGET, "score": PROBABILITY})
+    frame.sort_values("score").to_csv("p.csv", index=False)
+    assert "are in order" not in ask("validate", "p.csv", "--out", "out").out
+    frame.assign(score=np.sort(PROBABILITY)).to_csv("p.csv", index=False)
+    assert "Scores of p are in order from the first row to the last" in ask("validate", "p.csv", "--out", "again").out

@@ -784,3 +784,137 @@ def test_ages_that_nobody_reaches(ask: Asking, tmp_path: Path) -> None:
         said = ask("audit", tmp_path / "p.csv", "--columns", name, "--out", name).out
         assert ("may mean unknown" in said) == is_said, name
         assert f"'{max(cells)}' in {cells.count(max(cells))} row" in said or not is_said
+
+
+_KILOGRAMS = np.random.default_rng(5).normal(75, 11, COUNT).round(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "factor", "words"),
+    [
+        ("age", np.random.default_rng(1).integers(30, 85, COUNT), 12, "months among years"),
+        ("weight_kg", _KILOGRAMS, 2.2046, "lb among kg"),
+        ("lesion_size", np.random.default_rng(2).lognormal(2.5, 0.3, COUNT).round(1), 0.1, "mm among cm"),
+        ("height", np.random.default_rng(3).normal(170, 9, COUNT).round(), 1 / 2.54, "cm among inches"),
+        ("tsh", np.random.default_rng(4).lognormal(1, 0.15, COUNT), 1000, "another unit"),
+    ],
+)
+@situation(
+    "numbers in two units in a column, as ages in years and months, kg and lb, mm and cm, or cm and inches",
+    "a caution, with both groups and the units",
+)
+def test_two_units(ask: Asking, tmp_path: Path, name: str, values: np.ndarray, factor: float, words: str) -> None:
+    mixed = np.where(np.arange(COUNT) % 4 == 0, values * factor, values)
+    frame = predictions(**{name: mixed})
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    less = [f"{COUNT // 4} from", f"{COUNT - COUNT // 4} from"][:: 1 if factor < 1 else -1]
+    outputs = [
+        looked(ask, images(tmp_path / "set", frame)),
+        ask("audit", tmp_path / "p.csv", "--columns", name, "--out", "audited").out,
+        ask("validate", tmp_path / "p.csv", "--groups", name, "--out", "validated").out,
+    ]
+    for said in outputs:
+        line = next(line for line in said.splitlines() if line.startswith(f"caution: units: {name} has two groups"))
+        assert f"as with {words}" in line
+        assert [line.find(part) > 0 for part in less] == [True, True]
+        assert "may mean unknown" not in said
+
+
+def _ordinary(draw: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
+    """Return numbers of many distributions, in one unit each."""
+    some = draw.random(rows) < 0.3
+    return {
+        "age": np.where(some, draw.uniform(1, 12, rows), draw.normal(60, 12, rows)).clip(0.1),
+        "ages": draw.uniform(18, 95, rows).round(),
+        "weight": np.where(some, draw.normal(20, 6, rows), draw.normal(72, 14, rows)).clip(3),
+        "weight_kg": draw.normal(80, 18, rows).clip(35),
+        "height": np.where(some, draw.normal(110, 20, rows), draw.normal(170, 9, rows)).clip(45),
+        "diameter": draw.lognormal(2, 0.8, rows),
+        "lesion_size": draw.lognormal(2, 1.6, rows),
+        "thickness": draw.gamma(2, 3, rows) + 0.01,
+        "volume": draw.lognormal(3, 2, rows),
+        "area": draw.exponential(50, rows) + 0.01,
+        "distance": draw.uniform(1, 100, rows),
+        "length": 1 + draw.pareto(1.5, rows),
+        "share": draw.beta(0.5, 0.5, rows) + 1e-3,
+        "glucose": np.where(some, draw.normal(170, 40, rows), draw.normal(95, 12, rows)).clip(40),
+        "temperature": draw.normal(37, 0.7, rows),
+        "count": draw.poisson(4, rows) + 1.0,
+        "exposure": np.exp(draw.uniform(0, 7, rows)),
+        "depth": np.where(some, draw.normal(30, 3, rows), draw.normal(150, 15, rows)),
+    }
+
+
+@situation("numbers of one unit: normal, uniform, skewed, in two groups such as children and adults", "no caution")
+def test_one_unit(ask: Asking, tmp_path: Path) -> None:
+    for seed in range(12):
+        columns_of_numbers = _ordinary(np.random.default_rng(seed), COUNT)
+        predictions(**columns_of_numbers).to_csv(tmp_path / "p.csv", index=False)
+        said = ask("validate", tmp_path / "p.csv", "--groups", ",".join(columns_of_numbers), "--out", "validated")
+        assert said.code == 0, said.err
+        assert "units:" not in said.out, seed
+
+
+@pytest.mark.parametrize("name", ["sample_weight", "weights", "weight"])
+@situation("weights of cases in a table of scores, as `sample_weight`", "said: they are not used, and are no groups")
+def test_weights_of_cases(ask: Asking, tmp_path: Path, name: str) -> None:
+    predictions(**{name: [1.0, 2.5, 0.5, 4.0] * (COUNT // 4)}).to_csv(tmp_path / "p.csv", index=False)
+    for command in ("validate", "audit"):
+        said = ask(command, tmp_path / "p.csv", "--out", command).out
+        assert f"columns left out: {name} (weights of cases, which are not used: each case counts once)" in said
+        assert f"groups: {name}" not in said
+    said = ask("validate", tmp_path / "p.csv", "--groups", name, "--out", "grouped").out
+    assert f"groups: {name}" in said
+    predictions(weight=_KILOGRAMS).to_csv(tmp_path / "p.csv", index=False)
+    assert "weights of cases" not in ask("validate", tmp_path / "p.csv", "--out", "kilograms").out
+
+
+@situation("sex as M, Male, F and female , or sides as L and left, in one column", "two levels, which is reported")
+@situation("letters that are of neither sex nor side, as stages L and M beside `male`", "levels of their own")
+def test_letters_of_sex_and_side(ask: Asking, tmp_path: Path) -> None:
+    quarters = [at // 2 % 4 for at in range(COUNT)]
+    sex, side, kind = (
+        [words[quarter] for quarter in quarters]
+        for words in (["M", "Male", "F", "female "], ["L", "R", "left", "right"], ["M", "male", "L", "N"])
+    )
+    frame = predictions(sex=sex, side=side, kind=kind)
+    frame["patient"] = range(COUNT)
+    frame.to_csv(tmp_path / "p.csv", index=False)
+    said = ask("validate", tmp_path / "p.csv", "--out", "validated").out
+    same = ["'F' and 'female'", "'M' and 'Male'", " in sex; ", "'L' and 'left'", "'R' and 'right'", " in side"]
+    assert all(part in said for part in same)
+    assert " in kind" not in said
+    groups = assay.open_run("validated").table("subgroups")
+    counts = groups.groupby("column")["group"].nunique()
+    assert counts.to_dict() == {"sex": 2, "side": 2}
+    said = looked(ask, images(tmp_path / "set", frame))
+    assert all(part in said for part in same)
+
+
+@situation("sex as 1 and 2 in some rows and F and M in others", "a caution: write all in one way")
+@situation("grades such as 1, 2, 3 and X, or sites A, B and 1", "no caution")
+def test_two_codings(ask: Asking, tmp_path: Path) -> None:
+    columns_of_levels = {
+        "sex": (["1", "2", "M", "F"], True),
+        "grade": (["1", "2", "3", "X"], False),
+        "site": (["A", "B", "1", "A"], False),
+        "stage": (["I", "II", "III", "IV"], False),
+        "view": (["1", "2", "unknown", "3"], False),
+    }
+    for name, (levels, is_said) in columns_of_levels.items():
+        frame = predictions(**{name: [levels[at // 2 % 4] for at in range(COUNT)]})
+        frame.to_csv(tmp_path / "p.csv", index=False)
+        said = ask("validate", tmp_path / "p.csv", "--out", name).out
+        assert ("caution: two codings: " in said) == is_said, name
+
+
+@situation("a part of a set, such as test, without an image of some class", "named in the line on the parts")
+def test_classes_that_a_part_lacks(ask: Asking, tmp_path: Path) -> None:
+    split = ["train" if at < COUNT // 2 else "test" for at in range(COUNT)]
+    labels = [("ill", "well", "mild")[at % (3 if at < COUNT // 2 else 2)] for at in range(COUNT)]
+    said = looked(ask, images(tmp_path / "set", pd.DataFrame({"label": labels, "split": split})))
+    assert "train (60); no row of 'test' is 'mild'" in said
+    whole = images(tmp_path / "whole", pd.DataFrame({"label": ["ill", "well"] * 60, "split": split}))
+    said = ask("look", whole, "--out", "whole-look").out
+    assert "train (60)" in said
+    assert "no row of" not in said

@@ -37,6 +37,7 @@ from assay.models.untyped import named_layers, tensor_of
 from assay.models.weights import CAFFE_MEAN, IMAGENET_MEAN, IMAGENET_SD
 from assay.probes.probe import ModelOutputs, Request
 from assay.probes.reader import ModelReading, eval_mode
+from assay.report.sentences.reading import caution_lines
 from assay.report.sentences.scores import called_alike, constant
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import without_interventions
@@ -395,7 +396,14 @@ class ProbeRun(RunSteps):
     def rounds(self, folder: RunFolder) -> Iterator[Sequence[Task]]:
         """Read the model here, since what it refuses is an error of the request. No tasks are left."""
         card = self.prepared.population.card
-        self.prepared, doubts = self._with_thresholds(), [*self.prepared.assumptions, *card.doubts]
+        self.prepared, doubts = (
+            self._with_thresholds(),
+            [
+                *self.prepared.assumptions,
+                *caution_lines(card.read),
+                *card.doubts,
+            ],
+        )
         prepared, spec = self.prepared, self.prepared.request
         self.began, plan = time.time(), _plan_probes(prepared.model, spec, prepared.scene, prepared.population)
         job = ProbeJob(

@@ -27,7 +27,7 @@ from assay.core.errors import key_text
 from assay.core.files import content_hash, sha256
 from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, time_and_versions
-from assay.data.files.kinds import factor_of
+from assay.data.files.kinds import columns_left_out, factor_of, weights_of_cases
 from assay.data.files.restated import restated
 from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
 from assay.data.files.score_cases import read_score_table, require_one_row_each
@@ -150,6 +150,7 @@ def _read_predictions(path: Path, request: AuditRequest, guessed: str) -> Predic
         "columns": guessed,
         "columns not tested": "" if request.columns else untested_words(_group_columns(rows)),
         **rows.facts(request.columns),
+        "columns left out": columns_left_out(weights_of_cases(rows.table, (*rows.roles.values(), *request.columns))),
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
         "patients": patients,
@@ -193,7 +194,8 @@ def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest,
 
 def _group_columns(rows: ScoredRows) -> list[str]:
     """Return the columns of a few values that have no part yet, no ids, decisions or other words of the target."""
-    table, used = rows.table, {*rows.roles.values(), *restated(rows.table, rows.roles["target"])}
+    table = rows.table
+    used = {*rows.roles.values(), *restated(table, rows.roles["target"]), *weights_of_cases(table, ())}
     return [
         name
         for name in table.header

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -19,10 +19,17 @@ from assay.core.log_odds import SMALLEST
 from assay.core.reasons import Code, Reason
 from assay.data.files.in_memory import kept_table
 from assay.data.files.joins import MOST_LOST, Unmatched, match, require_matched
-from assay.data.files.kinds import alike_patients, cautions_of, notation_of, one_patient, split_counts
+from assay.data.files.kinds import (
+    cautions_of,
+    columns_left_out,
+    notation_of,
+    one_patient,
+    split_counts,
+    weights_of_cases,
+)
 from assay.data.files.roles import repeats_of, roles_of, some_values
 from assay.data.files.scored import ScoredRows, read_scored_rows
-from assay.data.files.table import TextTable, read_table, require_whole
+from assay.data.files.table import TextTable, merged, read_table, require_whole, spellings
 from assay.report.sentences.scores import scales_words
 from assay.stats.metrics import ON_THRESHOLD
 from assay.stats.panel import SeedPredictions
@@ -76,7 +83,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     if not columns.as_given:
         rows.require_score_of_one_class(100 if columns.scores == "percent" else 1)
     table, labels, score = rows.table, rows.target, rows.score
-    groups, classes = table.column(columns.by, key_text("--by")), rows.cells("target")
+    groups, classes = _spelled(table.column(columns.by, key_text("--by"))), rows.cells("target")
     named, matched = _same_names(table.column(columns.image, key_text("--image")), groups, columns.unmatched)
     image_names, image = _encode_values(named)
     group_names, group = _encode_values(groups)
@@ -90,7 +97,8 @@ def read_predictions(columns: CompareRequest) -> Predictions:
     names = cells(columns.patient, key_text("--patient"), named, Code.NO_PATIENT_COLUMN)
     target = _same(image, labels.codes, image_names, "targets")
     patient = _same(image, _encode_values(names)[1], image_names, "patients")
-    seed_names, seed = _encode_values(cells(columns.seed, key_text("--seed"), ["0"] * len(table), Code.NO_SEED_COLUMN))
+    seeds = cells(columns.seed, key_text("--seed"), ["0"] * len(table), Code.NO_SEED_COLUMN)
+    seed_names, seed = _encode_values(_spelled(seeds))
     folds = _encode_values(table.column(columns.fold, key_text("--fold")))[1] if columns.fold in table.header else None
     scales = _rescale(score, (group, seed), (group_names, seed_names), columns, notes)
     at = group, seed, image
@@ -119,16 +127,20 @@ def read_predictions(columns: CompareRequest) -> Predictions:
             thresholds=np.full(len(seeds_of_group), columns.threshold),
             seeds=seeds_of_group,
         )
+    from assay.data.files.patients import doubtful_patients  # here: it loads for tables alone
+
     facts = {
         "columns": guessed,
         **notation_of(table),
         **split_counts(table),
         **cautions_of({columns.target: classes}, ""),
+        "read as one": "; ".join(_read_as_one(table, (columns.by, columns.seed, columns.target))),
         "positive class": labels.positive,
         "matched": "; ".join(filter(None, (matched, left_out))),
         "scores": scales_words(scales),
+        "columns left out": columns_left_out(weights_of_cases(table, (columns.by, *rows.roles.values()))),
         **one_patient(patient[shared]),
-        **alike_patients(names, table.numbers),
+        **doubtful_patients(names, table.numbers, "line"),
     }
     return Predictions(panels, tuple(notes), tuple(seed_names), facts)
 
@@ -257,6 +269,7 @@ def _count_predictions(
         raise DataError(
             f"{int((counted > 1).sum())} predictions are there twice, such as image '{names[2][i]}' of "
             f"'{names[0][g]}', seed {names[1][s]}: give one row per image, recipe and seed"
+            f"{''.join(f'; {text} are one' for text in _read_as_one(table, (columns.by, columns.seed)))}"
             f"{_repeats_words(table, columns)}"
         )
     return counted
@@ -289,6 +302,19 @@ def _answered_by_all(
         )
     others = int(answered.sum()) - int(compared.sum())
     return compared, f"left out: {others:,} predictions of images that not every recipe of a seed has" if others else ""
+
+
+def _spelled(cells: Sequence[str]) -> list[str]:
+    """Return cells of recipes or seeds in one spelling each: `Dice ` is dice, and 0.0 is 0."""
+    spelled = spellings(cells)
+    return [spelled.get(cell, cell) for cell in cells]
+
+
+def _read_as_one(table: TextTable, names: Sequence[str]) -> Iterator[str]:
+    """Yield which values of columns are one, as recipes that differ in case, and seeds that are written 0 and 0.0."""
+    for name in (name for name in names if name in table.header):
+        if same := merged(table.column(name, "data"), numbers=True):
+            yield f"{same} in {name}"
 
 
 def _encode_values(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:

@@ -21,12 +21,22 @@ from assay.core.types import FactorTable
 from assay.data.files.classes import two_classes
 from assay.data.files.in_memory import array_of, kept_table
 from assay.data.files.joins import match, require_matched, same_id
-from assay.data.files.kinds import factor_of
-from assay.data.files.restated import columns_left_out, restated
+from assay.data.files.kinds import cautions_of, columns_left_out, factor_of, weights_of_cases
+from assay.data.files.restated import restated
 from assay.data.files.roles import called_calls, called_patient, called_unit, models_of, roles_of, some_values
 from assay.data.files.score_cases import comparison_line, read_score_table, require_no_models, require_one_row_each
 from assay.data.files.scored import ScoredRows, read_scored_rows, usable
-from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, read_table, require_whole
+from assay.data.files.table import (
+    TextTable,
+    absences,
+    absent,
+    fold,
+    number,
+    patient_codes,
+    read_table,
+    require_whole,
+    spellings,
+)
 from assay.report.sentences.reasons import reason_words
 from assay.report.sentences.scores import scale_words
 from assay.stats.format import count
@@ -36,10 +46,13 @@ from assay.stats.rows import FEW_PATIENTS
 from assay.stats.scores import Scale, require_no_missing, scale_of
 from assay.validate.curves import ScoredCases, auroc_with_interval, threshold_reaching
 from assay.validate.request import NOT_REPEATED, ValidateRequest
+from assay.validate.scales import is_sorted_apart, scales_of_parts
 
 MAX_VALUES = 10
 """A column with more values does not define groups unless it is named."""
 CROSS = "*"
+_FIRST = 1000
+"""Values of a list that are looked at: batches are long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +131,8 @@ def cases_in_memory(**columns: Any) -> pd.DataFrame:
             raise DataError(f"{name} is a {type(cast('Any', given)).__name__}: give one value for each case, as a list")
         values = array_of(given)
         values = np.array(list(given), dtype=object) if values is None else values
+        if isinstance(given, list | tuple) and (batches := _batches(cast("Sequence[Any]", given))):
+            raise DataError(f"{name} is a list of {batches}: join them, as by numpy.concatenate({name})")
         if values.ndim > 1 and values.size == len(values):
             values = values.reshape(-1)
         if values.ndim != 1:
@@ -139,6 +154,16 @@ def cases_in_memory(**columns: Any) -> pd.DataFrame:
                     )
             index = theirs if index is None else index
     return table
+
+
+def _batches(values: Sequence[Any]) -> str:
+    """Return how many lists of values there are, and how long the first is; empty of single values or pairs."""
+    sizes = [
+        len(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) or getattr(value, "ndim", 0) == 1 else 0
+        for value in values[:_FIRST]
+    ]
+    are_batches = sizes and min(sizes) > 0 and (len({*sizes}) > 1 or sizes[0] > len(values))
+    return f"{len(values)} batches, the first of {sizes[0]} values" if are_batches else ""
 
 
 def read_score_file(source: Any, request: ValidateRequest, column: str = "") -> ScoreFile:
@@ -328,11 +353,19 @@ def _join_rows(
 
     Raises:
         DataError: A value has rows of several patients.
-        SpecError: Numbers stand for a missing score.
+        SpecError: Numbers stand for a missing score, or all values are of one class, though their rows are of two.
     """
     table, score, _ = usable(table, roles)
     if not request.calls:
         require_no_missing(score, request.scores, f"the scores in '{roles['score']}'", roles["score"])
+    joined_classes = {*classes} - {""}
+    if len(joined_classes) == 1 < len({*spellings(table.present(roles["target"])).values()}):
+        raise SpecError(
+            f"{key_text('--by', request.by)}: each of its values has a row of '{joined_classes.pop()}' in "
+            f"'{roles['target']}', which makes it positive, so that none is negative: name a column of what has one "
+            f"class each, such as an eye or an examination, or leave {key_text('--by')} out: then each row is a case, "
+            "and intervals are over patients all the same"
+        )
     frame, by = table.frame, request.by
     if roles["patient"] in table.header and (frame.groupby(by)[roles["patient"]].nunique() > 1).any():
         raise DataError(f"{key_text('--by', by)}: some of its values have rows of several patients")
@@ -394,9 +427,11 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
             _require_positive_scores(file, _cases_of(file, 0.0, _patients_of(file.rows)))
     used = {request.by, *(column for file in files for column in file.rows.roles.values())}
     restating = {name: why for name, why in restated(rows.table, rows.roles["target"]).items() if name not in used}
-    groups, columns, groups_left_out = _groups_of_file(rows, patient, request, {*used, *restating})
+    weights = weights_of_cases(rows.table, (*used, *request.groups))
+    groups, columns, groups_left_out = _groups_of_file(rows, patient, request, {*used, *restating, *weights})
     facts = {
         **first.facts,
+        **_cautions_of_groups(rows.table, columns),
         **({"matched": matched} if len(files) > 1 else {}),
         "data": Path(rows.table.name).stem,
         "target": rows.roles["target"],
@@ -406,6 +441,10 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "effective patients": _few_patients(rows.target.codes, patient),
         "intervals over": "patients" if rows.cells("patient") else "images",
         "scores that are the target": " and ".join(file.name for file in files if _equal_target(file.rows)),
+        "scales of parts": ""
+        if request.calls
+        else " ".join(dict.fromkeys(filter(None, (scales_of_parts(file.rows) for file in files)))),
+        "sorted scores": " and ".join(file.name for file in files if is_sorted_apart(file.rows)),
         "repeated scores": " ".join(filter(None, map(_filled_score, files))),
         "threshold": "; ".join(
             f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
@@ -415,7 +454,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "groups": ", ".join(columns),
         "groups left out": "; ".join(groups_left_out),
         "predictions": "yes",
-        "columns left out": "" if request.groups else columns_left_out(restating),
+        "columns left out": columns_left_out({**({} if request.groups else restating), **weights}),
         "same scores": " and ".join(models) if len(files) > 1 and _are_same(*files) else "",
         "models in columns": ", ".join(models) if len(_columns_of_models(request)) > 1 else "",
         "command": f"assay validate {request.typed(*NOT_REPEATED)}",
@@ -426,6 +465,12 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         "recalibrated on": "; ".join(dict.fromkeys(other.name for other in recalibration)),
     }
     return ValidatedModels(files, models, groups, rows.table.numbers, facts, recalibration)
+
+
+def _cautions_of_groups(table: TextTable, columns: Sequence[str]) -> dict[str, str]:
+    """Return how the values of columns of groups were read, as rows of `provenance`."""
+    names = dict.fromkeys(part for name in columns for part in (name.split(CROSS) if CROSS in name else [name]))
+    return cautions_of({name: table.column(name, key_text("--groups")) for name in names}, "", table.comma)
 
 
 def _few_patients(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> str:

@@ -147,6 +147,14 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
             "scores are the target",
             f"Scores of {equal} are the target itself in all cases: check that no label was taken for a score.",
         )
+    if scales := facts.get("scales of parts"):
+        yield Caution("scores on several scales", scales)
+    if in_order := facts.get("sorted scores"):
+        yield Caution(
+            "scores in order",
+            f"Scores of {in_order} are in order from the first row to the last, and rank cases as chance does: check "
+            "that they were not sorted apart from their cases.",
+        )
     if repeated := facts.get("repeated scores"):
         yield Caution("one score in many cases", repeated)
     if shared := facts.get("patients of other cases"):

@@ -31,7 +31,6 @@ from assay.data.files.decode import (
 )
 from assay.data.files.fitting import Framing, framing_of
 from assay.data.files.joins import changed_since_joined
-from assay.data.files.kinds import alike_patients
 from assay.data.files.listing import Listing, contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.masks import decoded_masks, doubtful, mask_digests, mask_facts, mask_notes, refuse_empty
 from assay.data.files.pictures import HINT, DecodedImage
@@ -138,6 +137,7 @@ def assemble(
             **listing.read,
             **_said_before(listing, spec),
             **doubtful_values,
+            **_copies_by_name(listing, native),
             **_alike_names(listing, spec),
             **of_masks,
         },
@@ -203,11 +203,14 @@ def _usable(
 
 def _doubts_of_pixels(listing: Listing, images: Decoded) -> tuple[tuple[str, ...], Mapping[str, str]]:
     """Return doubts about the values of images, and cautions as rows of `provenance`."""
-    if not (images.depths or images.notes):
+    is_color = images.array.shape[1] == 3
+    if not (images.depths or images.notes or is_color):
         return (), {}
-    from assay.data.files.image_doubts import doubts_of  # here, as below: most images need none of it
+    from assay.data.files.image_doubts import doubts_of, swapped_colors  # here, as below: most images need none of it
 
-    return doubts_of(images, listing.numbers, listing.word)
+    doubts, read = doubts_of(images, listing.numbers, listing.word)
+    colors = swapped_colors(images.array, listing.numbers, listing.word) if is_color else ""
+    return doubts, {**read, **({"colors": colors} if colors else {})}
 
 
 def _raise_empty(listing: Listing) -> None:
@@ -228,12 +231,13 @@ def _masks(
     refuse_empty(pixels.masks, positions, listing.where)
     facts, warnings, read = mask_notes(pixels.masks, positions, pixels.native[positions], listing.meaning, framing)
     from assay.data.files.alignment import doubts_of_masks
-    from assay.data.files.image_doubts import masks_against_classes, partly_inverted
+    from assay.data.files.image_doubts import kinds_without_lesion, masks_against_classes, partly_inverted
 
     doubts = filter(
         None,
         (
             read.get("lesions"),
+            kinds_without_lesion(listing.meaning.kinds),
             masks_against_classes(pixels.masks, positions, listing.target, listing.classes),
             partly_inverted(pixels.masks, positions, pixels.native[positions], framing, listing.numbers, listing.word),
             *doubts_of_masks(
@@ -350,7 +354,29 @@ def _said_before(listing: Listing, spec: DataSpec) -> dict[str, str]:
 
 def _alike_names(listing: Listing, spec: DataSpec) -> dict[str, str]:
     """Return cautions on the names of patients, as rows of `provenance`."""
-    return alike_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
+    from assay.data.files.patients import doubtful_patients  # here, as below: it loads where patients are named alone
+
+    return doubtful_patients(listing.cells("patient"), listing.numbers, listing.word) if spec.patient else {}
+
+
+def _copies_by_name(listing: Listing, native: np.ndarray) -> dict[str, str]:
+    """Return the cautions that images are smaller or changed copies of others by name, as rows of `provenance`."""
+    from assay.data.files.doubts import named_as_changed, named_as_smaller
+
+    files, patients = listing.cells("image"), listing.cells("patient")
+    smaller = [at for at, other in named_as_smaller(files).items() if (native[at] < native[other]).all()]
+    changed = [at for at, other in named_as_changed(files).items() if patients[at] != patients[other]]
+    text = "{:,} images are named as {} copies of others of the set, the first in {} {}: {}".format
+    do = {
+        "smaller": "each of these pictures counts twice; take the copies out",
+        "changed": "give each the patient of its original, or take the copies out",
+    }
+    rows = {"smaller": smaller, "changed": changed}
+    return {
+        f"{how} copies": text(len(at), how, listing.word, listing.numbers[at[0]], do[how])
+        for how, at in rows.items()
+        if at
+    }
 
 
 def _left_to_ignore(listing: Listing) -> tuple[str, ...]:

@@ -154,8 +154,10 @@ def _by_brightness(stored: DecodedImage) -> tuple[np.ndarray, tuple[str, ...]]:
     gray = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     largest, range_ = int(gray.max()), int(np.iinfo(gray.dtype).max)
     if levels := levels_of_picture(gray):
-        what = f"it has {levels} gray levels between black and white, as a picture has"
-        raise Unreadable(what, f"{_EXPORT}, or name its values under data.mask_values")
+        what = f"it has {levels} gray levels between black and white, as a picture has, or a map of probabilities"
+        raise Unreadable(
+            what, f"{_EXPORT}, such as 1 where a probability is over 0.5, or name its values under data.mask_values"
+        )
     if stored.lossy:
         return _of_lossy(gray, range_), ()
     if largest <= 1:
@@ -236,7 +238,7 @@ def _list_values(values: list[int]) -> str:
 #
 # `data.files.fitting` fits an image and its mask into a square.
 
-IMAGE_VERSION = 7
+IMAGE_VERSION = 8
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256

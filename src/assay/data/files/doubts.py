@@ -1,4 +1,4 @@
-"""Doubts about tables and folders of strangers: cells, patients and files that are seldom meant as they are."""
+"""Doubts about tables and folders of strangers: cells and files that are seldom meant as they are."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from assay.core.errors import SpecError, key_text, shorten
 from assay.data.files.first_line import ENDINGS
-from assay.data.files.joins import same_id
+from assay.data.files.joins import SMALLER, stem_of
 from assay.data.files.roles import MOST_CLASSES, ORIGINS, called_image, words_of
-from assay.data.files.table import TextTable, absent, fold, number
+from assay.data.files.table import TextTable, fold, number
 
 _IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
 
@@ -77,66 +77,10 @@ def dates_among(values: Iterable[str]) -> list[str]:
     return [value for value in values if _DATE.match(value) or _SPREADSHEET_DATE.fullmatch(fold(value))]
 
 
-# Patients.
-
-_ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
-_DIGITS = 15
-"""Digits that a number has in a spreadsheet: it writes zeros for all further ones."""
-_BY_CHANCE = 6
-"""Zeros behind these digits, over all ids, that are no chance."""
-
-
-def doubtful_patients(names: Sequence[object], lines: Sequence[int], word: str) -> dict[str, str]:
-    """Return the cautions that names of patients are rounded, or differ in what tables change or in a side.
-
-    Their lines stand for them: no name of a patient reaches a page.
-
-    Args:
-        names: The patient of each row.
-        lines: The number of each row.
-        word: What a row is called.
-    """
-    first = dict(zip(map(str, reversed(names)), reversed(lines), strict=True))
-    ids = {name: same_id(name) for name in dict.fromkeys(map(str, names))}
-    counts = Counter(ids.values())
-    cautions: dict[str, str] = {}
-    if several := [name for name, same in ids.items() if counts[same] > 1] if len(counts) < len(ids) else []:
-        second = next(name for name in several[1:] if ids[name] == ids[several[0]])
-        cautions["patients alike"] = (
-            f"{len(several):,} patients differ from another in zeros before, .0 after, case or blanks alone, "
-            f"first in {word} {first[several[0]]} and {word} {first[second]}: each counts as one of its own"
-        )
-    if sides := _of_two_sides(ids):
-        cautions["patients by side"] = (
-            f"{2 * len(sides):,} patients differ in a side at their end alone, such as L and R, first in {word} "
-            f"{first[sides[0][0]]} and {word} {first[sides[0][1]]}: if these are sides of one patient, give both the "
-            "same id"
-        )
-    if rounded := [line for name, line in first.items() if _ROUNDED.match(name)]:
-        cautions["patients rounded"] = (
-            f"{len(rounded):,} patients have numbers as a spreadsheet rounds them, such as 1.2E+11, first in {word} "
-            f"{min(rounded)}: several may have become one"
-        )
-    elif cut := _ids_with_zeros(first):
-        cautions["patients rounded"] = (
-            f"all {len(cut):,} patients with over {_DIGITS} digits end in zeros behind these, as a spreadsheet writes "
-            f"them, first in {word} {min(first[name] for name in cut)}: several may have become one; export ids as text"
-        )
-    return cautions
-
-
-def _ids_with_zeros(names: Iterable[str]) -> list[str]:
-    """Return the ids of more digits than a spreadsheet keeps, if zeros are behind these in all of them."""
-    long = [name for name in names if name.isdecimal() and len(name.lstrip("0")) > _DIGITS]
-    behind = [name.lstrip("0")[_DIGITS:] for name in long]
-    are_filled = len("".join(behind)) >= _BY_CHANCE and not any(zeros.strip("0") for zeros in behind)
-    return long if len(long) > 1 and are_filled else []
-
-
 _OLDEST, _FEW, _GAP = 125, 0.1, 1.2
 """Years that nobody reaches, the share of such ages in another unit, and times that codes exceed the other ages."""
-_AGES = frozenset({"age", "ages", "alter", "edad", "eta", "idade", "leeftijd"})
-_OTHER_UNITS = frozenset({"month", "months", "day", "days", "week", "weeks", "monate", "wochen", "bone"})
+AGES = frozenset({"age", "ages", "alter", "edad", "eta", "idade", "leeftijd"})
+OTHER_UNITS = frozenset({"month", "months", "day", "days", "week", "weeks", "monate", "wochen", "bone"})
 
 
 def old_ages(name: str, cells: Sequence[str], comma: bool) -> list[str]:
@@ -145,7 +89,7 @@ def old_ages(name: str, cells: Sequence[str], comma: bool) -> list[str]:
     Ages that go on to such numbers without a gap, or often reach them, are of another unit.
     """
     words = words_of(name)
-    if not words & _AGES or words & _OTHER_UNITS:
+    if not words & AGES or words & OTHER_UNITS:
         return []
     ages = {cell: age for cell in {*cells} if (age := number(cell, comma)) is not None}
     old = {cell: age for cell, age in ages.items() if age > _OLDEST}
@@ -154,57 +98,6 @@ def old_ages(name: str, cells: Sequence[str], comma: bool) -> list[str]:
     if not old or count > _FEW * sum(cell in ages for cell in cells) or min(old.values()) <= _GAP * oldest:
         return []
     return sorted(old, key=old.__getitem__)
-
-
-_SIDE = re.compile(r"(.*[0-9])[ _.-]*(l|r|left|right|od|os|re|le|li|lt|rt)")
-_SIDES = ({"l", "r"}, {"left", "right"}, {"od", "os"}, {"re", "le"}, {"re", "li"}, {"lt", "rt"})
-"""Endings of the ids of two eyes, breasts or knees of one patient."""
-_SHARE_OF_SIDES = 0.2
-"""Share of the patients from which such endings are no chance."""
-
-
-def _of_two_sides(names: Collection[str]) -> list[tuple[str, str]]:
-    """Return pairs of patients that differ in a side alone; none where these are few."""
-    names_of: dict[str, dict[str, str]] = {}
-    for name in names:
-        if match := _SIDE.fullmatch(fold(name)):
-            names_of.setdefault(match[1], {})[match[2]] = name
-    both = [[*sides.values()] for sides in names_of.values() if {*sides} in _SIDES]
-    pairs = [(first, second) for first, second in both]
-    return pairs if len(pairs) > 1 and 2 * len(pairs) >= _SHARE_OF_SIDES * len(names) else []
-
-
-_PLACES = frozenset({"site", "center", "hospital", "clinic", "klinik", "cohort", "dataset", "source", "country"})
-"""Words of the names of columns of places that number their patients, each for itself."""
-_NUMBERED = re.compile(r"[a-z]{0,8}[ _-]?0*([0-9]{1,5})")
-_SHARED = 0.5
-"""Share of the patients of the smallest place that another place has as well, by their numbers."""
-
-
-def renumbered_patients(table: TextTable, patient: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the caution that patient numbers begin anew in each site, as a row of `provenance`; empty without one.
-
-    Ids such as 7 or P007 that count the patients are in several sites of most patients. Long ones do not repeat by
-    chance.
-
-    Args:
-        table: The table.
-        patient: The column of patients.
-        names: Columns that may be of places.
-    """
-    for name in (name for name in names if words_of(name) & _PLACES and name != patient):
-        pairs = {*zip(table.column(patient, "data"), table.column(name, "data"), strict=True)}
-        pairs = {(who, place) for who, place in pairs if not (absent(who) or absent(place))}
-        sizes, counts = Counter(place for _, place in pairs), Counter(who for who, _ in pairs)
-        several = sum(count > 1 for count in counts.values())
-        numbers = [int(match[1]) for who in counts if (match := _NUMBERED.fullmatch(fold(who)))]
-        are_counted = 0 < len(numbers) == len(counts) and max(numbers) <= 2 * len(numbers)
-        if 1 < len(sizes) <= MOST_CLASSES and are_counted and several >= max(2, _SHARED * min(sizes.values())):
-            return {
-                "patients by site": f"{several:,} of {len(counts):,} patients are in several values of {name}, and "
-                f"ids are plain numbers: if each counts its own patients, put {name} into the ids, such as A-7"
-            }
-    return {}
 
 
 # Images.
@@ -293,3 +186,50 @@ def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
         return ()
     names = shorten(", ".join(repeated), 80)
     return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
+
+
+_SMALL_FOLDERS = frozenset({"thumbnails", "thumbnail", "thumbs", "thumb", "previews", "preview", "lowres"})
+
+
+_CHANGED = re.compile(
+    r"(?:[ _.-]{1,3}\(?(?:aug(?:mented|mentation)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:ated|ate)?|noise|noisy"
+    r"|blur(?:red)?|bright(?:ness)?|contrast|copy|kopie)[ _.-]?[0-9]*\)?| \([0-9]+\))$"
+)
+"""The end of the name of a changed copy of an image."""
+
+
+def named_as_changed(files: Sequence[Path]) -> dict[int, int]:
+    """Return the positions of files that are named as changed copies of others -> those of the others.
+
+    They are called as the other one with `_aug1`, `_flip`, ` (1)` and the like behind it.
+    """
+    at = {(path.parent, stem_of(path).casefold()): place for place, path in enumerate(files)}
+    changed: dict[int, int] = {}
+    for (parent, stem), place in at.items():
+        short = stem
+        while match := _CHANGED.search(short):
+            short = short[: match.start()]
+        if short != stem and (parent, short) in at:
+            changed[place] = at[parent, short]
+    return changed
+
+
+def named_as_smaller(files: Sequence[Path]) -> dict[int, int]:
+    """Return the positions of files that are named as smaller copies of others -> those of the others.
+
+    They are called as the other one with `_thumb` and the like behind it, or are in a folder such as `thumbs`.
+    """
+    keys = [(str(path.parent), stem_of(path).casefold()) for path in files]
+    at = {key: place for place, key in enumerate(keys)}
+    stems: dict[str, list[int]] = {}
+    for place, (_, stem) in enumerate(keys):
+        stems.setdefault(stem, []).append(place)
+    smaller: dict[int, int] = {}
+    for place, (path, (parent, stem)) in enumerate(zip(files, keys, strict=True)):
+        if (short := SMALLER.sub("", stem)) != stem and (parent, short) in at:
+            smaller[place] = at[parent, short]
+        elif path.parent.name.casefold() in _SMALL_FOLDERS:
+            others = [other for other in stems[SMALLER.sub("", stem)] if files[other].parent != path.parent]
+            near = [other for other in others if files[other].is_relative_to(path.parent.parent)]
+            smaller |= {place: near[0]} if near else {}
+    return smaller

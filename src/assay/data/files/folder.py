@@ -21,6 +21,7 @@ from assay.data.files.in_memory import own_path
 from assay.data.files.joins import class_images, classes_said, mark_of_masks, outputs_in
 from assay.data.files.kinds import (
     cautions_of,
+    columns_left_out,
     doubtful,
     kind_of,
     notation_of,
@@ -37,7 +38,7 @@ from assay.data.files.masks import (
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.restated import columns_left_out, restated
+from assay.data.files.restated import restated
 from assay.data.files.roles import called_unit, holds_patients, parts_in, suggest_names
 from assay.data.files.table import (
     Problem,
@@ -371,7 +372,7 @@ def _target(spec: DataSpec, table: TextTable, names: Sequence[str], problems: li
 
 def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     """Return how the columns were read, as rows of `provenance`."""
-    from assay.data.files.doubts import renumbered_patients
+    from assay.data.files.patients import patients_apart
 
     factors = {factor.column or name: factor for name, factor in spec.factors.items()}
     others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
@@ -382,11 +383,12 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
     used = {name: table.column(name, "data.factors") for name in named}
     others = {name: cells for name, cells in others.items() if name not in reasons}
     unsure = [cautions_of(used, "" if target.question else spec.target), cautions_of(others, "", table.comma)]
-    read = {"positive class": target.positive, **notation_of(table), **split_counts(table, spec.split.column),
+    read = {"positive class": target.positive, **notation_of(table),
+            **split_counts(table, spec.split.column, spec.target),
             **{key: "; ".join(each[key] for each in unsure if key in each) for key in {**unsure[0], **unsure[1]}},
             "columns left out": columns_left_out(reasons),
              **({} if spec.target in factors else _shares_as_classes(spec.target, target.classes))}  # fmt: skip
-    read |= renumbered_patients(table, spec.patient, table.header) if spec.patient in table.header else {}
+    read |= patients_apart(table, spec.patient, spec.image) if spec.patient in table.header else {}
     return {key: value for key, value in read.items() if value}
 
 

@@ -25,7 +25,7 @@ from assay.data.files.decoders import (
     plugin_of,
     too_long,
 )
-from assay.data.files.hints import ASPECT, PADDING, SHAPE, SIGN, UNIT, WRAPPED, wraps
+from assay.data.files.hints import ASPECT, KIND, PADDING, SHAPE, SIGN, UNIT, WRAPPED, wraps
 from assay.data.files.pictures import (
     HINT,
     OWN_RANGE,
@@ -189,7 +189,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
             return DecodedImage(stored(values))
         deep = values.dtype.kind == "u" and values.dtype != np.uint8
         colors = _over(values, *limits(int(dataset.BitsStored), signed=False)) if deep else DecodedImage(stored(values))
-        return replace(colors, notes=_aspect_hint(_pixel_ratio(dataset)))
+        return replace(colors, notes=(*_kinds_of(dataset), *_aspect_hint(_pixel_ratio(dataset))))
     if mask:
         return DecodedImage(whole(values))
     gray = _apply_window(values, dataset)
@@ -217,7 +217,26 @@ def _hints(values: np.ndarray, pixels: np.ndarray, dataset: Any) -> tuple[str, .
         SIGN: contradicts_sign(dataset),
         UNIT + unit: unit not in ("", "US"),  # US: not specified (PS3.3, C.11.1.1.2)
     }
-    return (*(HINT + hint for hint, applies in hints.items() if applies), *_aspect_hint(_pixel_ratio(dataset)))
+    applying = (HINT + hint for hint, applies in hints.items() if applies)
+    return (*applying, *_kinds_of(dataset), *_aspect_hint(_pixel_ratio(dataset)))
+
+
+_RADIOGRAPHS = {"CR": "CR or DX", "DX": "CR or DX"}
+"""Modalities that are one kind of image."""
+_NO_PATIENT_IMAGES = ("LOCALIZER", "SCREEN SAVE", "SCREENSHOT", "DOSE_INFO")
+"""Values of ImageType of images that are seldom meant."""
+
+
+def _kinds_of(dataset: Any) -> tuple[str, ...]:
+    """Return what kind of image a header states, as notes."""
+    modality, intent = (str(dataset.get(name) or "").upper() for name in ("Modality", "PresentationIntentType"))
+    types = {str(value).upper() for value in dataset.get("ImageType") or ()}
+    values = {
+        "Modality": _RADIOGRAPHS.get(modality, modality),
+        "PresentationIntentType": intent,
+        "ImageType": next((value for value in _NO_PATIENT_IMAGES if value in types), ""),
+    }
+    return tuple(f"{HINT}{KIND}{name} {value}" for name, value in values.items() if value)
 
 
 _PADDING, _BRIGHT, _BONE = 0.01, 0.9, 1000

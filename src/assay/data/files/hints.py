@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Shaped
 
 WRAPPED, PADDING, SHAPE, SIGN = "wrapped", "padding", "presentation", "sign"
-UNIT, ASPECT = "unit ", "aspect "
-"""Followed by a unit, and by the height of a pixel over its width."""
+UNIT, ASPECT, KIND = "unit ", "aspect ", "kind "
+"""Followed by a unit, by the height of a pixel over its width, and by an attribute with its value."""
 
 _LEAST_BITS = 9
 """Values of fewer bits are seldom numbers with a sign."""

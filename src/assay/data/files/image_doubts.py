@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 
 from assay.core.opencv import cv2
 from assay.data.files.decode import Decoded
 from assay.data.files.fitting import Framing
-from assay.data.files.hints import ASPECT, PADDING, SHAPE, SIGN, UNIT, WRAPPED
+from assay.data.files.hints import ASPECT, KIND, PADDING, SHAPE, SIGN, UNIT, WRAPPED
 from assay.data.files.pictures import HINT, OWN_RANGE, VALUES
 from assay.spec.data import LESION
 
@@ -35,7 +35,8 @@ def doubts_of(images: Decoded, numbers: Sequence[int], word: str) -> tuple[tuple
     }
     values = [*_own_ranges(images), *_unlike_ranges(images), *_units_of(images)]
     values += [_HINTS[hint].format(rows) for hint, rows in hints.items() if hint in _HINTS]
-    read = {"gray values": "; ".join(values), "pixels": _not_square(images, numbers, word)}
+    read = {"gray values": "; ".join(values), "pixels": _not_square(images, numbers, word),
+            "kinds of images": "; ".join(_several_kinds(images, numbers, word))}  # fmt: skip
     return tuple(_doubts_of_depth(images, numbers, word)), {key: text for key, text in read.items() if text}
 
 
@@ -68,6 +69,23 @@ def _units_of(images: Decoded) -> Iterator[str]:
         yield f"values are in several units by their headers, {listed}: equal values differ; convert them to one unit"
 
 
+def _several_kinds(images: Decoded, numbers: Sequence[int], word: str) -> Iterator[str]:
+    """Yield what is to be said where headers state several kinds of images, such as modalities and localizers."""
+    kinds: dict[str, dict[str, Sequence[int]]] = {}
+    for note, positions in sorted(images.notes.items()):
+        if note.startswith(HINT + KIND):
+            name, _, value = note.removeprefix(HINT + KIND).partition(" ")
+            kinds.setdefault(name, {})[value] = positions
+    for name, of_value in kinds.items():
+        is_rare = name == "ImageType" and sum(map(len, of_value.values())) < len(images.array)
+        if len(of_value) > 1 or is_rare:
+            listed = ", ".join(
+                f"{value} ({len(at):,} images, {_listed_rows([numbers[place] for place in at[: _NAMED + 1]], word)})"
+                for value, at in of_value.items()
+            )
+            yield f"{name} is {listed}: leave out what is not meant"
+
+
 def _not_square(images: Decoded, numbers: Sequence[int], word: str) -> str:
     start = HINT + ASPECT
     ratios = {at: note.removeprefix(start) for note, of in images.notes.items() if note.startswith(start) for at in of}
@@ -77,6 +95,44 @@ def _not_square(images: Decoded, numbers: Sequence[int], word: str) -> str:
     return (
         f"{len(ratios):,} images have pixels that are {ends} times as high as wide by their headers, and are shown as "
         f"if these were square ({_listed_rows([numbers[at] for at in sorted(ratios)], word)}); resample them"
+    )
+
+
+# Colors.
+
+
+_LOOKED_AT, _PIXELS_A_SIDE = 2000, 16
+"""Images, and about so many rows and columns of each, whose colors are compared."""
+_TINTED, _BETWEEN, _FEWEST_SWAPPED, _MOST_SWAPPED = 0.1, 0.05, 3, 0.45
+"""Logarithm of red over blue of a tinted image, and shares of images: with less, and with swapped colors at most."""
+
+
+def swapped_colors(array: Shaped[np.ndarray, "n 3 h w"], numbers: Sequence[int], word: str) -> str:
+    """Return a caution on images whose red and blue seem swapped, as OpenCV writes RGB; empty without such images.
+
+    Most images have more red than blue, or the reverse, and a few have as much more of the other one; none are between.
+
+    Args:
+        array: Images, [n, 3, height, width].
+        numbers: Numbers of their rows.
+        word: What a row is called.
+    """
+    at = np.unique(np.linspace(0, len(array) - 1, min(len(array), _LOOKED_AT)).astype(np.int64))
+    step = max(1, array.shape[-1] // _PIXELS_A_SIDE)
+    means = np.array([array[place, :, ::step, ::step].mean(axis=(1, 2)) for place in at.tolist()], dtype=np.float64)
+    tint = np.log((means[:, 0] + 1) / (means[:, 2] + 1))
+    usual = float(np.median(tint))
+    if abs(usual) < _TINTED or np.mean(np.abs(tint) < abs(usual) / 2) > _BETWEEN:
+        return ""
+    is_swapped = np.sign(tint) == -np.sign(usual)
+    spread = 3 * float(tint[~is_swapped].std()) + _TINTED / 2
+    is_swapped &= np.abs(tint + usual) < spread
+    rows = at[is_swapped].tolist()
+    if not _FEWEST_SWAPPED <= len(rows) <= _MOST_SWAPPED * len(at):
+        return ""
+    return (
+        f"red and blue seem swapped in {len(rows):,} of {len(at):,} images, as OpenCV writes RGB as BGR "
+        f"({_listed_rows([numbers[row] for row in rows], word)}): swap them in these files"
     )
 
 
@@ -161,6 +217,25 @@ def _unlike_bits(decoded: Decoded) -> str:
 
 
 # Masks.
+
+
+_NO_LESION = frozenset({
+    "normal", "healthy", "background", "unremarkable", "tissue", "liver", "kidney", "kidneys", "lung", "lungs", "heart",
+    "prostate", "brain", "breast", "pancreas", "spleen", "bladder", "skin", "organ", "body", "optic", "disc", "fovea",
+})  # fmt: skip
+"""Words of the names of kinds that are no lesions."""
+
+
+def kinds_without_lesion(kinds: Sequence[str]) -> str:
+    """Return a caution on kinds of lesions whose names are of organs or of normal tissue; empty without such kinds."""
+    named = [
+        kind for kind in kinds if (words := set(kind.casefold().replace("_", " ").split())) and words <= _NO_LESION
+    ]
+    if not named:
+        return ""
+    return (
+        f"by name, no lesions are {', '.join(named)}, which count as such: take them out of the masks if they are none"
+    )
 
 
 _FEWEST, _USUAL, _RARE = 5, 0.5, 0.1

@@ -121,6 +121,8 @@ _ASIDE = frozenset({
 
 _OF_ANOTHER = re.compile(r"[ _-](?:masks?|seg|segmentation|annotation)(?:[ _-]?[0-9]+)?$", re.IGNORECASE)
 """The end of the name of a mask that lies beside its image."""
+SMALLER = re.compile(r"[ _.-](?:thumb|thumbs|thumbnail|small|preview|icon|tn|lowres|low[_-]res)$", re.IGNORECASE)
+"""The end of the name of a smaller copy that lies beside its image."""
 
 
 def mark_of_masks(folder: Path) -> str:
@@ -139,9 +141,11 @@ def _aside(path: Path) -> bool:
 
 
 def _without_masks(files: Sequence[Path]) -> list[Path]:
-    """Return the files without those that are named as the mask of another one, such as `a_mask.png` beside `a.png`."""
+    """Return the files without those that are named as the mask or a smaller copy of another one, such as `a_mask.png`
+    and `a_thumb.png` beside `a.png`.
+    """
     stems = {path.parent / stem_of(path) for path in files}
-    names = [(path, _OF_ANOTHER.sub("", stem_of(path))) for path in files]
+    names = [(path, SMALLER.sub("", _OF_ANOTHER.sub("", stem_of(path)))) for path in files]
     return [path for path, name in names if name == stem_of(path) or path.parent / name not in stems]
 
 
@@ -156,7 +160,7 @@ def class_images(folder: Path) -> tuple[dict[Path, list[Path]], dict[Path, int],
         for directory in class_folders(folder)
     }
     skipped = sum(len(files) for files, _ in listed.values()) - sum(map(len, classes.values()))
-    where = "in folders of thumbnails, masks and the like, or named as the mask of another one,"
+    where = "in folders of thumbnails, masks and the like, or named as the mask or thumbnail of another one,"
     sentences = (f"{skipped:,} images {where} are left out",) if skipped else ()
     return classes, {directory: listed[directory][1] for directory in classes}, sentences
 

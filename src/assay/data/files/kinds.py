@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from assay.core.types import Factor
-from assay.data.files.roles import ORIGINS, SPLITS, called_unit, holds_patients, words_of
+from assay.data.files.roles import ORIGINS, SPLITS, called_case_weight, called_unit, holds_patients, words_of
 from assay.data.files.table import (
     TextTable,
     absences,
@@ -56,6 +56,7 @@ _GRADES = ORIGINS | {
 }
 """Words of the name of a column whose numbers are levels."""
 _COUNTS = "whole numbers without a repetition"
+CASE_WEIGHTS = "weights of cases, which are not used: each case counts once"
 _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
     "unspecified", "missing", "no data", "undefined", "--", "---", ".", "*", "k.a.", "k. a.", "keine angabe",
@@ -82,6 +83,8 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     levels = FactorSpec(kind="categorical")
     if holds_patients(name, present) or called_unit(name):
         return (levels, "") if len(values) < 3 else (None, "ids of patients, lesions or examinations")
+    if called_case_weight(name, ()):
+        return None, CASE_WEIGHTS
     if words & _IDS:
         return (levels, "") if often else (None, "ids or codes")
     if values and all(map(_DA.match, values)):
@@ -180,10 +183,14 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         target: The column whose values that may mean unknown were asked about.
         comma: How numbers are written, where the columns have the kinds of `kind_named`, and no others.
     """
-    from assay.data.files.doubts import dates_among, old_ages  # here, as below: it loads for tables alone
+    from assay.data.files.doubts import dates_among, old_ages  # here, as below: they load for tables alone
+    from assay.data.files.units import mixed_units
 
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear: list[str] = []
+    codings: list[str] = []
+    numbers = {name: cells for name, cells in columns.items() if name != target}
+    mixed = {name: text for name, cells in numbers.items() if (text := mixed_units(name, cells, bool(comma)))}
     for name, cells in columns.items():
         numeric = comma is not None and kind_named(name, cells, comma).kind == "continuous"
         counts = texts_among(cells, bool(comma)) if numeric and name != target else Counter[str]()
@@ -193,16 +200,33 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         count = 0 if any(number(cell) is not None for cell in set(cells)) else cells.count("None")
         unclear += [f"'None' in {_rows(count)} of {name}, read as missing"] if count else []
         doubts = _doubtful_cells([cell for cell in cells if cell not in counts]) if name != target else []
-        doubts += [age for age in (old_ages(name, cells, bool(comma)) if name != target else ()) if age not in doubts]
+        are_mixed = name == target or name in mixed
+        doubts += [age for age in (() if are_mixed else old_ages(name, cells, bool(comma))) if age not in doubts]
         unclear += [f"{shown(value)} in {_rows(cells.count(value))} of {name}" for value in doubts]
         values = {cell for cell in {*cells} if not absent(cell)}
+        codings += [text] if name != target and (text := _two_codings(name, values)) else []
         dates = dates_among(values) if name != target else []
         if dates and len(dates) < len(values):
             count = sum(map(cells.count, dates))
             unclear.append(f"{shown(min(dates))} in {_rows(count)} of {name}, a date, as spreadsheets make of 1-2")
     ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
-    cautions = {"read as one": alike, "may mean unknown": unclear, "ages in years": ages}
+    cautions = {
+        "read as one": alike,
+        "may mean unknown": unclear,
+        "units": [*mixed.values()],
+        "two codings": codings,
+        "ages in years": ages,
+    }
     return {key: "; ".join(some) for key, some in cautions.items() if some}
+
+
+def _two_codings(name: str, values: Collection[str]) -> str:
+    """Return a sentence on levels of which some are numbers and others words, as 1, 2, F and M; empty without both."""
+    numeric = sorted(value for value in values if number(value) is not None)
+    words = sorted(value for value in values if value.isalpha() and fold(value) not in _UNKNOWN)
+    if len(values) > LEVELS or min(len(numeric), len(words)) < 2 or len(numeric) + len(words) < len(values):
+        return ""
+    return f"{name} has numbers ({', '.join(numeric)}) and words ({', '.join(words)}): write all in one way"
 
 
 def notation_of(table: TextTable) -> dict[str, str]:
@@ -215,19 +239,48 @@ def notation_of(table: TextTable) -> dict[str, str]:
     return {key: words[key] for key, value in values.items() if value}
 
 
-def split_counts(table: TextTable, column: str = "") -> dict[str, str]:
+def columns_left_out(reasons: Mapping[str, str]) -> str:
+    """Return columns with the reason why each is left out, for readers; those of one reason are listed together."""
+    columns: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        columns.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in columns.items())
+
+
+def weights_of_cases(table: TextTable, used: Iterable[str]) -> dict[str, str]:
+    """Return the columns of weights of cases in a table of scores, but for those in use -> why they are left out."""
+    names = [name for name in table.header if name not in {*used}]
+    return {name: CASE_WEIGHTS for name in names if called_case_weight(name, table.column(name, "data"))}
+
+
+def split_counts(table: TextTable, column: str = "", target: str = "") -> dict[str, str]:
     """Return how many rows are of training and of other parts, as a row of `provenance`; empty without such a column.
 
     Args:
         table: The table.
         column: The column by which the rows are divided; empty where nothing divides them.
+        target: The column of classes, which each part should have; empty where there is none.
     """
     for name in (other for other in table.header if other != column and words_of(other) & SPLITS):
         counts = Counter(table.present(name))
         if len(counts) <= LEVELS and {fold(part) for part in counts} & {"train", "training"}:
             listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
-            return {"parts": f"all rows are read, of each value of {name}: {listed}"}
+            lacking = _classes_lacking(table, name, target) if target in table.header else ""
+            return {"parts": f"all rows are read, of each value of {name}: {listed}{lacking}"}
     return {}
+
+
+def _classes_lacking(table: TextTable, column: str, target: str) -> str:
+    """Return `; no row of 'test' is 'c'` for the classes of which a part has none; empty where all have some."""
+    spelled = spellings(table.column(target, "data"))
+    rows = zip(table.column(column, "data"), table.column(target, "data"), strict=True)
+    pairs = {(part, spelled.get(cell)) for part, cell in rows if not absent(part)}
+    classes = {*spelled.values()}
+    parts = sorted({part for part, label in pairs if label})
+    lacking = [(part, name) for part in parts for name in sorted(classes) if (part, name) not in pairs]
+    if len(classes) > LEVELS or not lacking:
+        return ""
+    return "; " + ", ".join(f"no row of {shown(part)} is {shown(name)}" for part, name in lacking[:MOST_LINES])
 
 
 LARGE = 0.1
@@ -248,10 +301,3 @@ def one_patient(patient: np.ndarray) -> dict[str, str]:
         return {"large patient": f"{sentence} over a single patient"}
     share = f"{counts.max():,} of {len(patient):,} images are of one patient ({len(counts):,} patients)"
     return {"large patient": f"{share}: is it one, or a word for missing?"}
-
-
-def alike_patients(names: Sequence[object], lines: Sequence[int], word: str = "line") -> dict[str, str]:
-    """Return the cautions on patients of `doubts.doubtful_patients`, as rows of `provenance`."""
-    from assay.data.files.doubts import doubtful_patients  # here, as above: it loads for tables alone
-
-    return doubtful_patients(names, lines, word)

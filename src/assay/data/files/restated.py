@@ -93,14 +93,6 @@ def restated(read: TextTable, target: str) -> Mapping[str, str]:
     return says
 
 
-def columns_left_out(reasons: Mapping[str, str]) -> str:
-    """Return columns with the reason why each is left out, for readers; those of one reason are listed together."""
-    columns: dict[str, list[str]] = {}
-    for name, why in reasons.items():
-        columns.setdefault(why, []).append(name)
-    return "; ".join(f"{', '.join(names)} ({why})" for why, names in columns.items())
-
-
 def pairs_of_classes(read: TextTable, classes: Sequence[str], target: str) -> set[tuple[str, str]]:
     """Return which classes of a column are in a row with which of the target, in the spellings that stand for them.
 

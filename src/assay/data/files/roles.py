@@ -100,9 +100,19 @@ _OFTEN = 5
 SCORES = ("score", "scores", "probability", "prob", "proba", "prediction", "predicted", "pred", "logit", "logits",
           "output", "risk", "wahrscheinlichkeit", "p")  # fmt: skip
 """Words of the names of scores, the surest first."""
+_GENERAL = TARGETS.index("malignant")
+_GENERAL_WORDS = frozenset({"truth", "gt", "true", "model", "ai", "net", "cnn"})
+"""Words of names of scores and targets that say nothing of a finding, as do the first ones of targets."""
 _OF_CALLS = frozenset({"confidence", "conf", "certainty", "konfidenz"})
 """Words of the names of scores that may be of the class that is predicted."""
 _CALLS = frozenset({"predicted", "prediction", "pred"})
+_OF_CASE_WEIGHTS = frozenset({
+    "weight", "weights", "gewicht", "sample", "samples", "sampling", "case", "image", "row", "survey", "importance",
+    "instance", "observation", "inverse", "probability", "ipw",
+})  # fmt: skip
+"""Words of the names of columns that say how often a case counts."""
+_MOST_WEIGHT = 10
+"""A greater number in a column that is called `weight` alone is rather in kilograms."""
 _MODELS = ("model", "recipe", "algorithm", "method", "network", "net", "architecture", "backbone", "loss", "system",
            "vendor", "product", "version", "reader")  # fmt: skip
 """Words of the names of columns that say whose score a row has, where a case has several rows; the surest first."""
@@ -304,6 +314,15 @@ def called_image(column: str) -> bool:
 def called_calls(column: str) -> bool:
     """Return whether the name of a column is that of a model's decisions, as `y_pred` or `predicted_label`."""
     return not words_of(column).isdisjoint(_CALLS)
+
+
+def called_case_weight(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column has weights of cases, as `sample_weight`, or `weight` where no number is over 10."""
+    words = words_of(column)
+    if not words & {"weight", "weights", "gewicht"} or not words <= _OF_CASE_WEIGHTS:
+        return words == {"ipw"}
+    numbers = [value for cell in {*cells} if not absent(cell) and (value := number(cell, comma=True)) is not None]
+    return len(words) > 1 or (bool(numbers) and min(numbers) >= 0 and max(numbers) <= _MOST_WEIGHT)
 
 
 def called_model(column: str) -> bool:
@@ -520,6 +539,11 @@ def _says_no_more(score: str, classes: Iterable[str]) -> bool:
     """Return whether the name of a column of scores says nothing but a class, the target or that it is predicted."""
     rest = words_of(score) - {*SCORES, ""}
     return rest <= {*TARGETS, *_CALLS} or any(rest == words_of(name) for name in classes)
+
+
+def called_after(name: str) -> set[str]:
+    """Return the words of a column of scores, or of a target, that say what it is of: edema of `Edema_pred`."""
+    return words_of(name) - {*SCORES, *TARGETS[:_GENERAL], *_CALLS, *_GENERAL_WORDS, ""}
 
 
 def of_called_class(score: str, call: str) -> str:

@@ -13,7 +13,6 @@ from assay.core.errors import DataError, SpecError, key_text
 from assay.data.files.classes import Target, two_classes
 from assay.data.files.kinds import (
     MOST_LINES,
-    alike_patients,
     cautions_of,
     notation_of,
     one_patient,
@@ -22,12 +21,17 @@ from assay.data.files.kinds import (
 )
 from assay.data.files.roles import (
     MOST_CLASSES,
+    SCORES,
+    called_after,
     called_calls,
     class_of_score,
     of_called_class,
+    words_of,
 )
 from assay.data.files.table import TextTable, absences, absent, fold, number, patient_codes, spellings
 
+_OF_FINDINGS = frozenset({"0", "1", "-1", "0.0", "1.0", "-1.0"})
+"""Values of columns that say whether there is a finding."""
 _LEAST_IN_CLASS = 5
 """Cases of each class from which on scores that are never below 0.5 are no chance."""
 _NEAR_HALF = 0.75
@@ -96,6 +100,28 @@ class ScoredRows:
                 f"positive: name the column of {positive} with {key_text('--score')}, or "
                 f"{self._other_class}"
             )
+        if finding := self._other_finding():
+            better = self._scores_of_target()
+            named = f", whose scores are in '{better}'" if better else ""
+            raise SpecError(
+                f"by their name the scores in '{self.roles['score']}' are of {finding}, and the target is "
+                f"{self.roles['target']}{named}: name the scores of the target with "
+                f"{key_text('--score', better or 'COLUMN')}, or give {key_text('--as-given', True)} if they are meant"
+            )
+
+    def _other_finding(self) -> str:
+        """Return the column of another finding, of 0 and 1, that the column of scores is called after; else empty."""
+        named = called_after(self.roles["score"])
+        if not named or named & called_after(self.roles["target"]):
+            return ""
+        others = [name for name in self.table.header if name not in self.roles.values() and called_after(name) == named]
+        return next((name for name in others if {*self.table.present(name)} <= _OF_FINDINGS), "")
+
+    def _scores_of_target(self) -> str:
+        """Return a column of scores that is called after the target; empty without one."""
+        named = called_after(self.roles["target"])
+        others = [name for name in self.table.header if words_of(name) & {*SCORES} and called_after(name) == named]
+        return next((name for name in others if name not in self.roles.values()), "")
 
     def require_score_of_one_class(self, most: float = 1.0) -> None:
         """Refuse confidences of the predicted class: no score is below 0.5, or below 1/k with decisions for k classes.
@@ -152,10 +178,10 @@ class ScoredRows:
         facts = {"positive class": self.target.positive, **notation_of(self.table), **split_counts(self.table),
                  **cautions_of(cells, target, self.table.comma)}  # fmt: skip
         if patients:
-            facts |= one_patient(patient_codes(patients)) | alike_patients(patients, self.table.numbers)
-            from assay.data.files.doubts import renumbered_patients  # here: it loads for tables alone
+            from assay.data.files.patients import doubtful_patients, patients_apart  # here: it loads for tables alone
 
-            facts |= renumbered_patients(self.table, self.roles["patient"], self.table.header)
+            facts |= one_patient(patient_codes(patients)) | doubtful_patients(patients, self.table.numbers, "line")
+            facts |= patients_apart(self.table, self.roles["patient"], scored=True)
         return facts
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -309,17 +309,40 @@ def fold(text: str) -> str:
     return _WORDS.get(plain, plain)
 
 
+_SHORT = (
+    {"m": "male", "f": "female", "w": "female", "man": "male", "woman": "female", "weiblich": "female",
+     "männlich": "male", "maennlich": "male"},
+    {"l": "left", "r": "right", "lt": "left", "rt": "right", "links": "left", "rechts": "right", "od": "right",
+     "os": "left"},
+)  # fmt: skip
+"""Words of sex and of side -> what they mean, in columns that hold nothing else."""
+_MOST_SPELLINGS = 30
+"""A column with more different values is of neither."""
+_OF_NEITHER = frozenset({"unknown", "unk", "u", "o", "x", "other", "diverse", "divers", "d", "both", "bilateral", "b"})
+
+
+def _meanings(folded: Collection[str]) -> Mapping[str, str]:
+    """Return what the values of a column of sex or of side mean; empty of another one."""
+    for words in _SHORT:
+        known = {*words, *words.values()}
+        if known.intersection(folded) and known.union(_OF_NEITHER).issuperset(folded):
+            return words
+    return {}
+
+
 def spellings(cells: Iterable[str]) -> dict[str, str]:
     """Return the values of a column, each with the spelling that stands for it.
 
-    Values that `fold` makes equal are one, and so are equal numbers where all values are numbers without leading zeros.
+    Values that `fold` makes equal are one, and so are equal numbers where all values are numbers without leading zeros,
+    and M and male where all values are of sex or of side.
     The most frequent spelling stands for them.
     """
     counts = {cell: count for cell, count in Counter(cells).items() if not absent(cell)}
     plain = all(number(value) is not None and not leads_with_zero(value) for value in counts)
+    meanings: Mapping[str, str] = {} if plain or len(counts) > _MOST_SPELLINGS else _meanings({*map(fold, counts)})
 
     def exact(value: str) -> object:  # whole numbers of over 15 digits differ, though not as floats
-        return (int(value) if value.isdecimal() else number(value)) if plain else fold(value)
+        return (int(value) if value.isdecimal() else number(value)) if plain else meanings.get(fold(value), fold(value))
 
     first: dict[object, str] = {}
     for value in sorted(counts, key=lambda value: (-counts[value], value)):
@@ -332,12 +355,12 @@ def leads_with_zero(cell: str) -> bool:
     return len(cell) > 1 and cell[0] == "0" and cell[1].isdigit()
 
 
-def merged(cells: Iterable[str]) -> str:
-    """Return which values of a column are read as one, for readers; empty where none are."""
+def merged(cells: Iterable[str], *, numbers: bool = False) -> str:
+    """Return which values of a column are read as one, for readers; empty where none are, or only some `numbers`."""
     groups: dict[str, list[str]] = {}
     for value, spelling in spellings(cells).items():
         groups.setdefault(spelling, []).append(value)
-    alike = (sorted(group) for group in groups.values() if len(group) > 1 and number(group[0]) is None)
+    alike = (sorted(group) for group in groups.values() if len(group) > 1 and (numbers or number(group[0]) is None))
     return ", ".join(" and ".join(map(shown, group)) for group in alike)
 
 
@@ -595,7 +618,8 @@ def factor_column(
     """
     levels = spec.levels
     if spec.kind == "categorical" and not levels:
-        levels = tuple(sorted_values(spellings(cells).values()))
+        spelled = spellings(cells)
+        levels, cells = tuple(sorted_values(spelled.values())), [spelled.get(cell, cell) for cell in cells]
     unknown = [level for level in spec.high if level not in levels]
     if unknown:
         raise SpecError(f"data.factors.{name}.high: {unknown_name('level', unknown[0], levels or ('(none)',))}")

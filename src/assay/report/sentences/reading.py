@@ -15,15 +15,23 @@ from assay.store.folder import RunFolder
 KEYS = (
     "positive class", "columns", "columns not tested", "rows joined", "matched", "masks", "lesions", "scores",
     "outputs", "scaling", "encoding", "thousands", "parts", "read as one", "folders of other classes", "ages in years",
-    "may mean unknown", "shares as classes",
-    "large patient", "patients alike", "patients by side", "patients by site", "patients rounded", "gray values",
-    "pixels", "columns left out", "left out", "AUROC",
+    "may mean unknown", "units", "two codings", "shares as classes", "large patient", "patients alike",
+    "patients by side", "patients by visit", "patients by site", "patients contradictory", "patients rounded",
+    "smaller copies", "changed copies", "kinds of images", "gray values", "colors", "pixels", "columns left out",
+    "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({
-    "folders of other classes", "may mean unknown", "shares as classes", "large patient", "patients alike",
-    "patients by side", "patients by site", "patients rounded", "gray values", "pixels", "lesions",
+    "folders of other classes", "may mean unknown", "units", "two codings", "shares as classes", "large patient",
+    "patients alike", "patients by side", "patients by visit", "patients by site", "patients contradictory",
+    "patients rounded", "smaller copies", "changed copies", "kinds of images", "gray values", "colors", "pixels",
+    "lesions",
 })  # fmt: skip
+
+
+def caution_lines(facts: Mapping[str, str]) -> list[str]:
+    """Return a line for each fact on what was read that is a caution, without that word."""
+    return [f"{key}: {facts[key]}" for key in KEYS if key in CAUTIONS and facts.get(key)]
 
 
 def reading_lines(facts: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,129 @@
+"""Columns of numbers that mix two units, such as ages in years and in months."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.data.files.roles import SCORES, words_of
+from assay.data.files.table import number, years
+
+_OF_LENGTH = {10.0: "mm among cm", 2.54: "cm among inches", 25.4: "mm among inches", 100.0: "cm among m",
+              1000.0: "mm among m or µm among mm"}  # fmt: skip
+_OF_WEIGHT = {2.2046: "lb among kg", 1000.0: "g among kg"}
+_OF_ANYTHING = {10.0: "", 1000.0: ""}
+_UNITS: Mapping[frozenset[str], Mapping[float, str]] = {
+    frozenset({"age", "ages", "alter", "edad", "idade", "leeftijd"}): {
+        12.0: "months among years", 52.18: "weeks among years", 365.25: "days among years"
+    },
+    frozenset({"weight", "gewicht", "mass", "kg", "lb", "lbs", "pounds"}): _OF_WEIGHT,
+    frozenset({"height", "length", "size", "diameter", "thickness", "depth", "width", "distance", "spacing", "axis",
+               "groesse", "größe", "laenge", "länge", "durchmesser", "mm", "cm", "inch", "inches"}): _OF_LENGTH,
+    frozenset({"area", "flaeche", "fläche", "mm2", "cm2"}): {100.0: "mm² among cm²"},
+    frozenset({"volume", "volumen", "ml", "mm3", "cm3"}): {1000.0: "mm³ among ml"},
+    frozenset({"glucose", "cholesterol", "creatinine", "bilirubin", "hemoglobin", "hb"}): {
+        10.0: "per liter among per deciliter", 18.02: "mg/dl among mmol/l", 38.67: "mg/dl among mmol/l",
+        88.42: "µmol/l among mg/dl", 17.1: "µmol/l among mg/dl"
+    },
+    frozenset({"temperature", "temp", "fever"}): {2.64: "Fahrenheit among Celsius"},
+    frozenset({"percent", "percentage", "pct", "share", "fraction"}): {100.0: "percent among shares"},
+}  # fmt: skip
+"""Words of the names of columns -> how many times greater a number is in another unit, and which units these are."""
+
+_FEWEST, _LEAST, _SHARE, _DISTINCT = 30, 5, 0.02, 4
+"""Numbers of a column and of a group, the share of the latter, and different numbers in it."""
+_GAIN, _APART, _ALIKE, _VALLEY = 0.05, 3.2, 1.7, 0.5
+"""Gain in log-likelihood a number, distance in standard deviations, ratio of these, and numbers between the groups."""
+_NEAR, _OF_DISTANCE, _FARTHEST = 0.05, 0.02, 0.12
+"""Difference of logarithms from a unit factor: what is always allowed, as a share of the distance, and at most."""
+
+
+class _Groups(NamedTuple):
+    """Two groups of the logarithms of numbers, sorted."""
+
+    low: Float[np.ndarray, " a"]
+    high: Float[np.ndarray, " b"]
+
+    @property
+    def distance(self) -> float:
+        return float(np.median(self.high) - np.median(self.low))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation within the groups."""
+        sizes = len(self.low), len(self.high)
+        return math.sqrt((sizes[0] * self.low.var() + sizes[1] * self.high.var()) / sum(sizes))
+
+
+def mixed_units(name: str, cells: Sequence[str], comma: bool) -> str:
+    """Return a sentence on a column whose numbers seem to be in two units; empty of another one.
+
+    Their logarithms form two groups of a similar width with few numbers between them, and the groups are as far apart
+    as the units that such a quantity is measured in. Which units there are is known by the name of the column; of
+    other names but those of scores, a factor of 10 or 1,000 counts.
+    """
+    words = words_of(name)
+    if words & {*SCORES}:
+        return ""
+    values = {cell: value for cell in {*cells} if (value := _number_or_age(cell, comma)) is not None}
+    numbers = np.array([values[cell] for cell in cells if cell in values], dtype=np.float64)
+    if len(numbers) < _FEWEST or len({*values.values()}) < 2 * _DISTINCT or numbers.min() <= 0:
+        return ""
+    groups = _two_groups(np.sort(np.log(numbers)))
+    if groups is None:
+        return ""
+    units = dict(chain.from_iterable(unit.items() for of, unit in _UNITS.items() if words & of)) or _OF_ANYTHING
+    error = 1.25 * groups.deviation * math.sqrt(1 / len(groups.low) + 1 / len(groups.high))
+    factor = min(units, key=lambda each: abs(math.log(each) - groups.distance))
+    near = max(_NEAR, _OF_DISTANCE * math.log(factor), min(2 * error, _FARTHEST) if units is not _OF_ANYTHING else 0)
+    if abs(math.log(factor) - groups.distance) > near:
+        return ""
+    parts = [
+        f"{len(part):,} from {math.exp(part[0]):.4g} to {math.exp(part[-1]):.4g}" for part in (groups.low, groups.high)
+    ]
+    return (
+        f"{name} has two groups of numbers, {parts[0]} and {parts[1]}, which are {math.exp(groups.distance):.3g} "
+        f"times greater, as with {units[factor] or 'another unit'}"
+    )
+
+
+def _number_or_age(cell: str, comma: bool) -> float | None:
+    value = number(cell, comma)
+    return years(cell) if value is None else value
+
+
+def _two_groups(logs: Float[np.ndarray, " n"]) -> _Groups | None:
+    """Return the two groups of sorted numbers, split where two normal distributions of one width fit best; None where
+    a single one fits about as well, or the two differ in width, are few, or have no gap between them.
+    """
+    n, low = len(logs), np.arange(1, len(logs))
+    sums, squares = np.cumsum(logs), np.cumsum(logs**2)
+    total = squares[-1] - sums[-1] ** 2 / n
+    within = squares[-1] - sums[:-1] ** 2 / low - (sums[-1] - sums[:-1]) ** 2 / (n - low)
+    share = low / n
+    entropy = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    if total <= 0:
+        return None
+    gain = 0.5 * np.log(total / np.maximum(within, 1e-9 * total)) - entropy
+    at = int(gain.argmax()) + 1
+    groups = _Groups(logs[:at], logs[at:])
+    fewest = max(_LEAST, _SHARE * n)
+    if gain[at - 1] < _GAIN or min(at, n - at) < fewest or min(len(np.unique(part)) for part in groups) < _DISTINCT:
+        return None
+    deviations = groups.low.std(), groups.high.std()
+    is_apart = groups.distance > _APART * groups.deviation and max(deviations) < _ALIKE * min(deviations)
+    return groups if is_apart and _has_valley(logs, groups) else None
+
+
+def _has_valley(logs: Float[np.ndarray, " n"], groups: _Groups) -> bool:
+    """Return whether there are fewer numbers between two groups than around the middle of either."""
+    middle = (groups.low[-1] + groups.high[0]) / 2
+    places = np.array([middle, np.median(groups.low), np.median(groups.high)])
+    reach = 0.1 * groups.distance
+    counts = np.searchsorted(logs, places + reach, "right") - np.searchsorted(logs, places - reach)
+    return bool(counts[0] <= _VALLEY * counts[1:].min())
