@@ -70,7 +70,7 @@ def test_a_share_of_uneven_patients_is_that_of_korn_and_graubard_and_skewed(size
     variance = (sums**2 / (1 - weights)).sum()
     df = 1 / (weights**2).sum() - 1
     size = min(n, share * (1 - share) / variance + 1) * (t.ppf(0.95, n - 1) / t.ppf(0.95, df)) ** 2
-    below, above = (size * factor for factor in skewed_factor(counted, patient, size))
+    below, above = (size * factor for factor in skewed_factor(counted, patient, float(size)))
     bounded = bounded_share(counted, patient)
     assert bounded.error == pytest.approx(np.sqrt(variance))
     assert bounded.low == pytest.approx(beta.ppf(0.05, share * below, (1 - share) * below + 1))

@@ -34,9 +34,9 @@ from assay.stats.panel import df_over_patients, effective_patients
 # Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
 # is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the
 # effective patients of the positives and of the negatives; a difference of two AUROCs that need not be a swing is
-# bounded likewise. At |g| = 0.5 the variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an
-# effect is below that of one that no image shows: a share of images may react of which the sample has none (see
-# `zero_event_upper_bound`).
+# bounded likewise. Bounds are further away on the side to which contributions are skewed (see `stats.bounds.Skew`). At
+# |g| = 0.5 the variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of
+# one that no image shows: a share of images may react of which the sample has none (see `zero_event_upper_bound`).
 
 MIN_GAIN = 0.05
 """AUROC, accuracy or Dice that other preprocessing must gain to stop an audit."""
