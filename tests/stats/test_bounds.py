@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
-from scipy.stats import beta, binomtest, t
+from scipy.stats import beta, binomtest, norm, t
 from statsmodels.stats.proportion import proportion_confint
 
 from assay.stats import bounded_share
@@ -29,17 +31,47 @@ def test_images_of_a_patient_that_agree_count_as_one() -> None:
     assert (bounded.low, bounded.high) == pytest.approx(exact, abs=1e-12)
 
 
-def test_a_share_of_uneven_patients_is_that_of_korn_and_graubard() -> None:
+def skewed_factor(counted: np.ndarray, patient: np.ndarray, size: float) -> tuple[float, float]:
+    """Return the factors of the size for the lower and the upper bound, pair by pair and patient by patient."""
+    n, share, z = len(patient), counted.mean(), norm.ppf(0.95)
+    rows = [(counted[patient == code] - share) / n for code in np.unique(patient)]
+    sizes = np.array([len(of_patient) for of_patient in rows])
+    sums = np.array([of_patient.sum() for of_patient in rows]) / np.sqrt(1 - sizes / n)
+    variance = (sums**2).sum()
+    skewness = (sums**3).sum() / variance**1.5
+    beyond = np.sign(skewness) * np.sqrt(max(0, skewness**2 - (sizes**6).sum() / (sizes**2).sum() ** 3))
+    products = [np.mean([a * b for a, b in permutations(of_patient, 2)]) for of_patient in rows if len(of_patient) > 1]
+    shared = max(0, np.average(products, weights=sizes[sizes > 1])) if products else 0
+    pairs = (sizes * (sizes - 1)).sum()
+    by_correlation = (sum((part**2).sum() for part in rows) + shared * pairs) / (1 - (sizes**2).sum() / n**2)
+    widening = np.sqrt(max(1, by_correlation / variance))
+
+    def quantile(g: float) -> float:
+        a = max(0, g) / 6
+        return z + a * (1 + 2 * z**2) + 4 * a**2 * (z + 2 * z**3)
+
+    exact = (1 - 2 * share) * widening / np.sqrt(size * share * (1 - share))
+    low, high = (
+        min(1, quantile(side * exact) / quantile(side * beyond) / (widening if side * skewness > 0 else 1)) ** 2
+        for side in (-1, 1)
+    )
+    return low, high
+
+
+@pytest.mark.parametrize("sizes", [[60, *[5] * 11], [30, 20, 12, 9, 7, 5, 4, 3, 2, 2, 1, 1], [4] * 12])
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_a_share_of_uneven_patients_is_that_of_korn_and_graubard_and_skewed(sizes: list[int], rate: float) -> None:
     draws = np.random.default_rng(0)
-    patient = np.repeat(np.arange(12), [60, *[5] * 11])
-    counted = draws.random(len(patient)) < draws.random(12)[patient]
+    patient = np.repeat(np.arange(12), sizes)
+    counted = draws.random(len(patient)) < (draws.random(12) + 0.3 < rate * 1.3)[patient] * 0.8 + 0.1
     n, share = len(patient), counted.mean()
     weights = np.array([(patient == code).mean() for code in range(12)])
     sums = np.array([(counted - share)[patient == code].sum() / n for code in range(12)])
     variance = (sums**2 / (1 - weights)).sum()
     df = 1 / (weights**2).sum() - 1
-    size = (share * (1 - share) / variance + 1) * (t.ppf(0.95, n - 1) / t.ppf(0.95, df)) ** 2
+    size = min(n, share * (1 - share) / variance + 1) * (t.ppf(0.95, n - 1) / t.ppf(0.95, df)) ** 2
+    below, above = (size * factor for factor in skewed_factor(counted, patient, float(size)))
     bounded = bounded_share(counted, patient)
     assert bounded.error == pytest.approx(np.sqrt(variance))
-    assert bounded.low == pytest.approx(beta.ppf(0.05, share * size, (1 - share) * size + 1))
-    assert bounded.high == pytest.approx(beta.ppf(0.95, share * size + 1, (1 - share) * size))
+    assert bounded.low == pytest.approx(beta.ppf(0.05, share * below, (1 - share) * below + 1))
+    assert bounded.high == pytest.approx(beta.ppf(0.95, share * above + 1, (1 - share) * above))

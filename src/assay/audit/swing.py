@@ -8,9 +8,18 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 
-from assay.stats.bounds import ALPHA, BoundedEstimate, bounded_share
+from assay.stats.bounds import (
+    ALPHA,
+    NO_SKEW,
+    BoundedEstimate,
+    Skew,
+    bounded_share,
+    critical_value,
+    curvature_of_logit,
+    skew_of,
+)
 from assay.stats.influence import auroc_influence, correct_small_sample, sum_by_patient
 from assay.stats.metrics import placements
 from assay.stats.panel import df_over_patients, effective_patients
@@ -25,14 +34,12 @@ from assay.stats.panel import df_over_patients, effective_patients
 # Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
 # is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the
 # effective patients of the positives and of the negatives; a difference of two AUROCs that need not be a swing is
-# bounded likewise. At |g| = 0.5 the variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an
-# effect is below that of one that no image shows: a share of images may react of which the sample has none (see
-# `zero_event_upper_bound`).
+# bounded likewise. Bounds are further away on the side to which contributions are skewed (see `stats.bounds.Skew`). At
+# |g| = 0.5 the variance is 0, and the bound is exact (see `_t_bounds`). No upper bound of an effect is below that of
+# one that no image shows: a share of images may react of which the sample has none (see `zero_event_upper_bound`).
 
 MIN_GAIN = 0.05
 """AUROC, accuracy or Dice that other preprocessing must gain to stop an audit."""
-_MAX_DF = 1e9
-"""Degrees of freedom at which Student's quantiles are the normal ones; infinity is replaced by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +68,10 @@ class AurocShift:
         """Return the lower bound of |g|."""
         if not math.isfinite(self.g.error):
             return 0.0
-        return max(
-            0.0, _t_bounds(2 * abs(self.g.value), 2 * self.g.error, self.g.df, self.effective_patients, alpha)[0] / 2
+        low, high = _t_bounds(
+            2 * self.g.value, 2 * self.g.error, self.g.df, self.effective_patients, alpha, self.g.skew
         )
+        return max(0.0, low / 2 if self.g.value > 0 else -high / 2)
 
     @property
     def upper_bound(self) -> float:
@@ -74,9 +82,8 @@ class AurocShift:
         """Return the lower bound of the AUROC lost when all images have the mark; -1 of a column."""
         if self.loss_on_all is None or not math.isfinite(self.loss_on_all.error):
             return -1.0
-        return _t_bounds(
-            self.loss_on_all.value, self.loss_on_all.error, self.loss_on_all.df, self.effective_patients, alpha
-        )[0]
+        loss = self.loss_on_all
+        return _t_bounds(loss.value, loss.error, loss.df, self.effective_patients, alpha, loss.skew)[0]
 
 
 _NO_SWING = AurocShift(BoundedEstimate(math.nan, math.nan, math.nan, math.nan))
@@ -321,7 +328,7 @@ def pooled_within_classes(
             contributions[in_class] = weight / total * 2 * of_images[0]
         parts = _Contributions.of(contributions[rows], (2 * target + group)[rows], patient[rows])
         g = _bounded_value(value, replace(parts, effective_patients=fewest), 0.5, ALPHA)
-        if abs(g.value) <= _critical_value(math.inf, ALPHA / 2) * error_of_ranks:
+        if abs(g.value) <= critical_value(math.inf, ALPHA / 2) * error_of_ranks:
             low, high = (end / 2 for end in _t_bounds(value, 2 * error_of_ranks, math.inf, fewest, ALPHA))
             g = BoundedEstimate(g.value, error_of_ranks, min(low, g.low), max(high, g.high), math.inf)
         swings.append(AurocShift(g, label, smallest_upper_bound=0.5, effective_patients=fewest))
@@ -358,8 +365,9 @@ def mean_change(
     if n_patients < 2:
         return BoundedEstimate(mean, math.inf, -math.inf, math.inf, 1.0)
     df = df_over_patients(patient)
-    half_width = _critical_value(df, alpha) * error
-    return BoundedEstimate(mean, error, mean - half_width, max(mean + half_width, 1 - alpha ** (1 / n_patients)), df)
+    skew = skew_of((values - mean) / len(values), patient)
+    below, above = (quantile * error for quantile in skew.quantiles(df, alpha))
+    return BoundedEstimate(mean, error, mean - below, max(mean + above, 1 - alpha ** (1 / n_patients)), df, skew)
 
 
 def mean_with_bounds(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> BoundedEstimate:
@@ -421,9 +429,10 @@ def auroc_with_bounds(
         return BoundedEstimate(value, parts.error, math.nan, math.nan, parts.df)
     # The inverse hyperbolic tangent of 2 AUROC - 1 is half the logit of AUROC.
     low, high = (
-        (1 + end) / 2 for end in _t_bounds(2 * value - 1, 2 * parts.error, parts.df, parts.effective_patients, ALPHA)
+        (1 + end) / 2
+        for end in _t_bounds(2 * value - 1, 2 * parts.error, parts.df, parts.effective_patients, ALPHA, parts.skew)
     )
-    return BoundedEstimate(value, parts.error, low, high, parts.df)
+    return BoundedEstimate(value, parts.error, low, high, parts.df, parts.skew)
 
 
 def auroc_contributions(
@@ -572,11 +581,11 @@ def p_value_of_no_effect(bounded: BoundedEstimate, alpha: float) -> float:
         return 1.0
     distance_to_near_bound = bounded.value - bounded.low if bounded.value > 0 else bounded.high - bounded.value
     standard_score = (
-        abs(bounded.value) * _critical_value(bounded.df, alpha) / distance_to_near_bound
+        abs(bounded.value) * critical_value(bounded.df, alpha) / distance_to_near_bound
         if distance_to_near_bound
         else math.inf
     )
-    return 2 * float(stdtr(min(bounded.df, _MAX_DF), -standard_score))
+    return 2 * float(stdtr(bounded.df, -standard_score))
 
 
 def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:
@@ -656,12 +665,14 @@ class _Contributions:
     """Contributions to an estimate by patient, whose squares sum to its variance.
 
     Attributes:
+        rows: Of each image, not widened, with its stratum and its patient.
         sums: One per patient.
         strata: The same from each stratum alone.
         effective: Effective patients of each stratum, which number the degrees of freedom.
         effective_patients: Those of the stratum that has fewest.
     """
 
+    rows: tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
     sums: Float[np.ndarray, " p"]
     strata: Float[np.ndarray, "s p"]
     effective: Float[np.ndarray, " s"]
@@ -675,18 +686,26 @@ class _Contributions:
         sides = [stratum == code for code in np.unique(stratum)]
         strata = [np.bincount(groups[side], weights=contributions[side], minlength=len(codes)) for side in sides]
         effective = np.array([effective_patients(patient[side]) for side in sides])
-        return cls(np.sum(strata, axis=0), np.stack(strata), effective, float(effective.min()))
+        images = rows, stratum, patient
+        return cls(images, np.sum(strata, axis=0), np.stack(strata), effective, float(effective.min()))
 
     def difference_from(self, other: _Contributions, factor: float = 1.0) -> _Contributions:
         """Return the contributions to the difference of two estimates times a factor."""
         sums, strata = factor * (self.sums - other.sums), factor * (self.strata - other.strata)
-        return replace(self, sums=sums, strata=strata)
+        rows, stratum, patient = self.rows
+        return replace(self, rows=(factor * (rows - other.rows[0]), stratum, patient), sums=sums, strata=strata)
 
     @property
     def error(self) -> float:
         """Standard error; infinite where a stratum has a single patient."""
         error = math.sqrt(float((self.sums**2).sum()))
         return error if math.isfinite(error) else math.inf
+
+    @property
+    def skew(self) -> Skew:
+        """Skew of the contributions."""
+        rows, stratum, patient = self.rows
+        return skew_of(rows, patient, stratum)
 
     @property
     def df(self) -> float:
@@ -715,11 +734,14 @@ def _bounded_value(value: float, parts: _Contributions, factor: float, alpha: fl
     error, df = parts.error, parts.df
     if not math.isfinite(error):
         return BoundedEstimate(factor * value, math.inf, -math.inf, math.inf, 1.0)
-    low, high = _t_bounds(value, error, df, parts.effective_patients, alpha)
-    return BoundedEstimate(factor * value, factor * error, factor * low, factor * high, df)
+    skew = parts.skew
+    low, high = _t_bounds(value, error, df, parts.effective_patients, alpha, skew)
+    return BoundedEstimate(factor * value, factor * error, factor * low, factor * high, df, skew)
 
 
-def _t_bounds(value: float, error: float, df: float, patients: float, alpha: float) -> tuple[float, float]:
+def _t_bounds(
+    value: float, error: float, df: float, patients: float, alpha: float, skew: Skew = NO_SKEW
+) -> tuple[float, float]:
     """Return bounds of a difference of two AUROCs: by t on the inverse hyperbolic tangent, exact where it is 1 or -1.
 
     There all pairs are ordered alike. If shares p and q of the patients of two classes may be otherwise, the sample has
@@ -729,9 +751,6 @@ def _t_bounds(value: float, error: float, df: float, patients: float, alpha: flo
     if abs(value) >= 1:
         bound = 2 * alpha ** (1 / patients) - 1
         return (bound, 1.0) if value > 0 else (-1.0, -bound)
-    center, half_width = math.atanh(value), _critical_value(df, alpha) * error / (1 - value**2)
-    return math.tanh(center - half_width), math.tanh(center + half_width)
-
-
-def _critical_value(df: float, alpha: float) -> float:
-    return -float(stdtrit(min(df, _MAX_DF), alpha))
+    center, step = math.atanh(value), error / (1 - value**2)
+    below, above = skew.quantiles(df, alpha, curvature_of_logit(value, error, (-1.0, 1.0)))
+    return math.tanh(center - below * step), math.tanh(center + above * step)

@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 from scipy.optimize import isotonic_regression
-from scipy.special import expit, logit, stdtrit
+from scipy.special import expit, logit
 
 from assay.core.seeds import generator
-from assay.stats.bounds import bounded_share
+from assay.stats.bounds import NO_SKEW, Skew, bounded_share, curvature_of_logit, skew_of
 from assay.stats.estimate import patient_degrees_of_freedom, shift_on_scale
 from assay.stats.influence import (
     ModelPredictions,
@@ -71,19 +71,30 @@ class PatientContributions:
     Attributes:
         parts: Contributions from each set of cases, such as the positive and the negative ones [k, p].
         effective: Effective patients of each set [k], see `stats.panel.effective_patients`.
+        rows: Contributions of cases [n], not widened.
+        stratum: Set of each case [n]; below 0 of others.
+        patient: Patient of each case [n].
     """
 
     parts: Float[np.ndarray, "k p"]
     effective: Float[np.ndarray, " k"]
+    rows: Float[np.ndarray, " n"]
+    stratum: Int[np.ndarray, " n"]
+    patient: Int[np.ndarray, " n"]
 
     def __sub__(self, other: PatientContributions) -> PatientContributions:
         """Return the contributions to the difference of two values of the same cases."""
-        return replace(self, parts=self.parts - other.parts)
+        return replace(self, parts=self.parts - other.parts, rows=self.rows - other.rows)
 
     @property
     def values(self) -> Float[np.ndarray, " p"]:
         """Contributions from all sets."""
         return self.parts.sum(axis=0)
+
+    @property
+    def skew(self) -> Skew:
+        """Skew of the contributions."""
+        return skew_of(self.rows, self.patient, self.stratum)
 
     @property
     def error(self) -> float:
@@ -105,9 +116,15 @@ def join_contributions(
     parts: Sequence[tuple[float | Float[np.ndarray, " p"], PatientContributions]],
 ) -> PatientContributions:
     """Return the contributions to a sum of values of different cases, each times a factor."""
+    stratum = np.full(len(parts[0][1].rows), -1, dtype=np.int64)
+    for code, (_, contributions) in enumerate(parts):
+        stratum[contributions.stratum >= 0] = code
     return PatientContributions(
         np.concatenate([factor * contributions.parts for factor, contributions in parts]),
         np.concatenate([contributions.effective for _, contributions in parts]),
+        np.sum([factor * contributions.rows for factor, contributions in parts], axis=0),
+        stratum,
+        parts[0][1].patient,
     )
 
 
@@ -184,11 +201,13 @@ class ScoredCases:
 
     def contributions(self, influence: Float[np.ndarray, " n"], among: Bool[np.ndarray, " n"]) -> PatientContributions:
         """Return the sums over patients of the influence of some cases, widened; NaN of no or a single patient."""
-        if not among.any():
-            return PatientContributions(np.full((1, int(self.patient_places.max()) + 1), np.nan), np.array([np.nan]))
-        cases = np.bincount(self.patient_places, among)
-        sums = np.bincount(self.patient_places, np.where(among, influence, 0.0))
-        return PatientContributions((sums * widening(cases))[None], np.array([effective_number(cases)]))
+        rows, stratum = np.where(among, influence, 0.0), np.where(among, 0, -1)
+        parts, effective = np.full((1, int(self.patient_places.max()) + 1), np.nan), math.nan
+        if among.any():
+            cases = np.bincount(self.patient_places, among)
+            parts = (np.bincount(self.patient_places, rows) * widening(cases))[None]
+            effective = effective_number(cases)
+        return PatientContributions(parts, np.array([effective]), rows, stratum, self.patient)
 
     @cached_property
     def by_patient(self) -> dict[str, tuple[float, PatientContributions]]:
@@ -214,18 +233,27 @@ def count_patients(patient: Int[np.ndarray, " n"]) -> int:
 
 
 def interval_of(
-    value: float, contributions: PatientContributions, bounds: tuple[float, float], alpha: float = ALPHA
+    value: float,
+    contributions: PatientContributions,
+    bounds: tuple[float, float],
+    alpha: float = ALPHA,
+    *,
+    is_mean: bool = True,
 ) -> tuple[float, float]:
     """Return the interval of a value from the contributions of patients.
 
     Student's t with the effective degrees of freedom of patients, on the logit of the place within the bounds
-    (`stats.estimate`). NaN where nothing varies, as of an AUROC of 1, or from one patient.
+    (`stats.estimate`). Where contributions are skewed, an end is further away (`stats.bounds.Skew`), but not of a
+    function of means (`is_mean`), which can take their skewness or turn it over. NaN where nothing varies, as of an
+    AUROC of 1, or from one patient.
     """
     error = contributions.error
     if not error > 1e-12:
         return math.nan, math.nan
-    reach = float(stdtrit(contributions.df, 1 - alpha / 2)) * error
-    return shift_on_scale(value, -reach, bounds), shift_on_scale(value, reach, bounds)
+    skew = contributions.skew if is_mean else NO_SKEW
+    curvature = curvature_of_logit(value, error, bounds) if math.isfinite(bounds[1] - bounds[0]) else 0.0
+    below, above = skew.quantiles(contributions.df, alpha / 2, curvature)
+    return shift_on_scale(value, -below * error, bounds), shift_on_scale(value, above * error, bounds)
 
 
 def auroc_with_interval(cases: ScoredCases, alpha: float = ALPHA) -> WithInterval:
@@ -297,6 +325,7 @@ def predictive_values(cases: ScoredCases, prevalence: float) -> dict[str, WithIn
                 float(logit(value)),
                 join_contributions([(1 / rate, contributions), (1 / (1 - other), other_contributions)]),
                 (-math.inf, math.inf),
+                is_mean=False,
             )
             ends = float(expit(low)), float(expit(high))
         else:
@@ -366,7 +395,7 @@ def calibration_measures(cases: ScoredCases) -> dict[str, WithInterval]:
         value, rows = slope
         sides = cases.is_positive, ~cases.is_positive  # weights of cases may differ between these
         contributions = join_contributions([(1.0, cases.contributions(rows, side)) for side in sides])
-        ends = interval_of(value, contributions, (-math.inf, math.inf))
+        ends = interval_of(value, contributions, (-math.inf, math.inf), is_mean=False)
         measures["calibration-slope"] = WithInterval(value, *ends, n, patients)
     return measures
 

@@ -418,6 +418,15 @@ def test_the_upper_bound_holds_where_one_patient_in_ten_reacts() -> None:
     assert f"at most {' / '.join(bounds)} (by Student's t alone {' / '.join(student)})" in page
 
 
+@pytest.mark.parametrize("events", [1, 2, 3, 5, 10, 40])
+def test_the_upper_bound_of_rare_reactions_is_nearly_that_of_poisson(events: int) -> None:
+    """Of 10,000 patients so few react by 1; the exact bound is half a quantile of chi-squared."""
+    made = sample(np.arange(10_000), np.arange(10_000) % 2)
+    bounded = mean_effect((np.arange(10_000) < events).astype(float), made)
+    exact = float(stats.chi2.ppf(0.95, 2 * events + 2)) / 2 / 10_000
+    assert bounded.high == pytest.approx(exact, rel=0.05)
+
+
 @pytest.mark.parametrize("noise", [0.0, 1e-14])
 def test_a_model_that_calls_all_images_surely_is_searched(noise: float) -> None:
     made = world(0, "letter")

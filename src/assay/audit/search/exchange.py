@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import stdtrit
 
 from assay.audit.search.regions import Pixels, Region
 from assay.audit.search.sample import BATCH_SIZE, CountedModel, SearchSample
-from assay.stats.bounds import ALPHA, BoundedEstimate
+from assay.stats.bounds import ALPHA, BoundedEstimate, critical_value, skew_of
 from assay.stats.influence import sum_by_patient
 from assay.stats.panel import df_over_patients
 
@@ -109,7 +108,7 @@ def mean_effect(
 
     An image varies as a recipient and as a donor (Aronow, Samii and Assenova 2015, variance of dyads). The standard
     deviation that effects are in is an estimate too, so that images far from their class add to the error. The upper
-    bound is higher where few patients have most of the effect (see `skewed_quantile`).
+    bound is higher where few patients have most of the effect (see `stats.bounds.Skew`).
 
     Args:
         values: Effects on images.
@@ -128,36 +127,6 @@ def mean_effect(
         )
         error = max(error, math.sqrt(max(0.0, variance_of_both)) / len(values))
     df = df_over_patients(sample.patient)
-    quantile = -float(stdtrit(df, ALPHA))
-    high = mean + skewed_quantile(quantile, parts.values) * error
-    return BoundedEstimate(mean, error, mean - quantile * error, high, df)
-
-
-def skewed_quantile(quantile: float, contributions: Float[np.ndarray, " p"]) -> float:
-    """Return the quantile of an upper bound of a mean whose contributions are skewed to the right.
-
-    Where one patient in ten reacts, a sample often has fewer, and a smaller variance as well: the truth was above the
-    bound by Student's t in 0.07 to 0.09 of worlds (0.05 by this one; docs/statistics.md). With q the quantile, g the
-    skewness, not below 0, and a = g / (6 sqrt(n)), it is q + a (1 + 2 q^2) + 4 a^2 (q + 2 q^3): Chen's transform of q,
-    to first order the inverse of Johnson's. Its level is simulated, not derived.
-
-    Args:
-        quantile: Of Student's t.
-        contributions: One per patient.
-
-    References:
-        Johnson, "Modified t tests and confidence intervals for asymmetrical populations", Journal of the American
-        Statistical Association 1978; Chen, "Testing the mean of skewed distributions", same journal 1995.
-
-    Examples:
-        >>> skewed_quantile(1.645, np.array([-1.0, 1.0]))
-        1.645
-        >>> round(skewed_quantile(1.645, np.array([4.0, *[-1.0] * 4])), 3)  # g = 1.5
-        2.889
-    """
-    deviations = contributions - contributions.mean()
-    variance = float((deviations**2).mean())
-    if not variance > 0:
-        return quantile
-    a = max(0.0, float((deviations**3).mean()) / variance**1.5) / (6 * math.sqrt(len(contributions)))
-    return quantile + a * (1 + 2 * quantile**2) + 4 * a**2 * (quantile + 2 * quantile**3)
+    skew = skew_of(influence / len(values), sample.patient)
+    high = mean + skew.quantiles(df, ALPHA)[1] * error
+    return BoundedEstimate(mean, error, mean - critical_value(df, ALPHA) * error, high, df)
