@@ -34,8 +34,7 @@ def bundle_changes(root: Path) -> list[FileChange]:
     if damage := find_nonregular_files(root):
         return damage
     sums = _sums_of(read_bounded(root / SUMS))
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path != root / SUMS)
-    extra = (path for path in files if path.relative_to(root).as_posix() not in sums)
+    extra = (path for path in unsigned_files(root, ()) if path.relative_to(root).as_posix() not in sums)
     return [*altered_files(root, sums), *(FileChange("extra", path) for path in extra)]
 
 
