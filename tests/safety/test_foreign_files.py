@@ -468,3 +468,9 @@ def test_extensions_of_nifti_are_not_built() -> None:
         assert tracemalloc.get_traced_memory()[1] < 5 * len(data)
     finally:
         tracemalloc.stop()
+
+
+def test_an_array_whose_header_is_nested_too_deeply_is_refused_and_ends_no_command() -> None:
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (64, 64), 'x': %s1}\n" % (b"-" * 9000)
+    with pytest.raises(Unreadable, match="its header is nested too deeply"):
+        examine(b"\x93NUMPY\2\0" + struct.pack("<I", len(header)) + header + bytes(64 * 64))
