@@ -36,14 +36,12 @@ def write_runs(runs: Path, *names: str) -> None:
 def test_no_name_of_a_folder_is_a_live_address(tmp_path: Path) -> None:
     write_runs(tmp_path / "runs", "https:evil", "javascript:alert(1)")
     open_command([], tmp_path / "runs")
-    open_command([str(tmp_path / "runs")], tmp_path / "elsewhere", tmp_path / "out.zip")
-    with zipfile.ZipFile(tmp_path / "out.zip") as packed:
-        bundled = packed.read("index.html").decode()
-    for page in ((tmp_path / "runs" / "index.html").read_text(), bundled):
-        assert re.findall(r'<a href="([^"#]+)">', page) == [
-            "./https%3Aevil/report.html",
-            "./javascript%3Aalert%281%29/report.html",
-        ]
+    assert re.findall(r'<a href="([^"#]+)">', (tmp_path / "runs" / "index.html").read_text()) == [
+        "./https%3Aevil/report.html",
+        "./javascript%3Aalert%281%29/report.html",
+    ]
+    with pytest.raises(StoreError, match="has a name that not all systems have"):
+        open_command([str(tmp_path / "runs")], tmp_path / "elsewhere", tmp_path / "out.zip")
 
 
 def test_an_index_and_a_bundle_of_runs(

@@ -76,6 +76,7 @@ def test_it_stands_by_itself(page: str) -> None:
     assert not re.findall(r"url\(|@import|https?:|//[a-z0-9-]+\.[a-z]", bare.replace("http://www.w3.org/2000/svg", ""))
     assert "<script src" not in page
     assert "<link" not in page
+    assert "default-src 'none'; img-src data:;" in page[: page.index("<title>")]  # nor would a browser fetch anything
 
 
 def test_writing_twice_gives_the_same_bytes(run: Path, page: str) -> None:

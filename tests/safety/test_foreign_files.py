@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -408,3 +409,68 @@ def test_a_deflated_header_of_many_empty_items_is_refused() -> None:
     dcmwrite(file, dataset, enforce_file_format=True)
     with pytest.raises(Unreadable, match="it lists 50,001 items"):
         examine(file.getvalue())
+
+
+def test_a_jpeg_of_many_blocks_of_exif_is_refused() -> None:
+    file = io.BytesIO()
+    Image.new("L", (64, 64)).save(file, "JPEG")
+    block = b"\xff\xe1\0\x0aExif\0\0MM"
+    assert examine(file.getvalue()[:2] + block * 100 + file.getvalue()[2:]).width == 64
+    with pytest.raises(Unreadable, match="it is a JPEG of over 100 blocks of EXIF"):
+        examine(file.getvalue()[:2] + block * 101 + file.getvalue()[2:])
+
+
+_EMPTY = struct.pack("<HH2sH", 9, 0x1000, b"LO", 0)
+"""An element of DICOM without a value."""
+
+
+def with_elements(before: bytes = b"", behind: bytes = b"") -> bytes:
+    """Return a deflated DICOM image with elements before or behind its pixels."""
+    dataset = dcmread(io.BytesIO(deflated(64)), force=True)
+    dataset.PixelData = bytes(4096)
+    file = io.BytesIO()
+    dcmwrite(file, dataset, enforce_file_format=True)
+    data = file.getvalue()
+    at = 144 + struct.unpack("<I", data[140:144])[0]  # the element before states the length of the meta information
+    content = zlib.decompress(data[at:], -15)
+    pixels, packer = content.index(b"\xe0\x7f\x10\0"), zlib.compressobj(wbits=-15)
+    return data[:at] + packer.compress(content[:pixels] + before + content[pixels:] + behind) + packer.flush()
+
+
+def test_elements_behind_the_pixels_of_a_deflated_file_are_not_read() -> None:
+    items = (
+        struct.pack("<HH2sHI", 0xFFFC, 1, b"SQ", 0, 0xFFFFFFFF)
+        + (b"\xfe\xff\0\xe0" + struct.pack("<I", 320) + _EMPTY * 40) * 6000
+    )
+    data = with_elements(behind=items)
+    tracemalloc.start()
+    try:
+        assert read_picture(data, 64).pixels.shape == (64, 64)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_deflated_header_of_many_elements_is_refused() -> None:
+    assert read_picture(with_elements(before=_EMPTY * 1000), 64).pixels.shape == (64, 64)
+    with pytest.raises(Unreadable, match="its header has over 2 MiB"):
+        read_picture(with_elements(before=_EMPTY * 300_000), 64)
+
+
+def test_extensions_of_nifti_are_not_built() -> None:
+    extensions = struct.pack("<ii8x", 16, 6) * 200_000
+    header = bytearray(nifti(8)[:348])
+    struct.pack_into("<f", header, 108, 352 + len(extensions))
+    data = bytes(header) + b"\1\0\0\0" + extensions + bytes(64)
+    tracemalloc.start()
+    try:
+        assert read_stored(data).pixels.shape == (8, 8)
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_whose_header_is_nested_too_deeply_is_refused_and_ends_no_command() -> None:
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (64, 64), 'x': %s1}\n" % (b"-" * 9000)
+    with pytest.raises(Unreadable, match="its header is nested too deeply"):
+        examine(b"\x93NUMPY\2\0" + struct.pack("<I", len(header)) + header + bytes(64 * 64))

@@ -702,16 +702,19 @@ def test_a_column_of_a_strange_audit_is_refused_in_a_sentence(
     assert "it is damaged" in ask("audit", "remedy", audit, "balanced", "--column", "label").err
 
 
-@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\\..\\b", b"a\x1b[31m"])
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\\..\\b", b"a\x1b[31m", b"C:", b"CON", b"run."])
 def test_a_bundle_has_no_name_that_leads_elsewhere(name: bytes, run_copy: Path, ask: Asking) -> None:
     run = run_copy.rename(run_copy.with_name(name.decode(errors="surrogateescape")))
     answer = ask("open", run, "--bundle", "run.zip")
     assert (answer.code, answer.err.count("\n"), Path("run.zip").exists()) == (2, 1, False), answer.err
     run = run.rename(run.with_name("sound"))
-    (run / "pictures" / "..\\..\\evil.bat").write_text("")
+    refused = ("..\\..\\evil.bat", "C:evil.bat", "a.png:evil.bat", "nul.png", "COM1 .png", "con", "a?.png", "a.png.")
+    for file in (*refused, "console.com1.png"):
+        (run / "pictures" / file).write_text("")
     write_manifest(run, {})
     ask("open", run, "--bundle", "run.zip")
-    assert not [name for name in zipfile.ZipFile("run.zip").namelist() if "\\" in name]
+    assert "sound/pictures/console.com1.png" in zipfile.ZipFile("run.zip").namelist()
+    assert not {f"sound/pictures/{file}" for file in refused} & set(zipfile.ZipFile("run.zip").namelist())
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any, cast
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -490,7 +490,7 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
     """
     here = 0
     try:
-        with writing(part), _open_part(part) as file:
+        with writing(part), _BoundedWriter(_open_part(part), size) as file:
             here = os.fstat(file.fileno()).st_size
             plain = {"Accept-Encoding": "identity"}  # positions in the file are then positions in the response
             http_get(quote(url, _AS_THEY_ARE), file, resume_size=here, expected_size=size, headers=plain)
@@ -511,7 +511,22 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
         ) from error
 
 
-def _open_part(part: Path) -> BinaryIO:
+class _BoundedWriter(io.BufferedWriter):
+    """A file that takes no more than its size, since a server may send bytes without end."""
+
+    def __init__(self, file: io.FileIO, size: int | None) -> None:
+        super().__init__(file)
+        self.size = size
+
+    def write(self, content: Any, /) -> int:
+        """Write bytes. Raises ValueError behind the last one that the file has."""
+        written = super().write(content)
+        if self.size is not None and self.tell() > self.size:
+            raise ValueError(f"the server sends more than the {self.size:,} bytes of the file")
+        return written
+
+
+def _open_part(part: Path) -> io.FileIO:
     """Open a part file to append to it.
 
     Raises:
@@ -528,7 +543,7 @@ def _open_part(part: Path) -> BinaryIO:
     if os.fstat(descriptor).st_nlink > 1:
         os.close(descriptor)
         raise WeightsError(text)
-    return os.fdopen(descriptor, "ab")
+    return io.FileIO(descriptor, "ab")
 
 
 def _beyond(error: Exception) -> bool:

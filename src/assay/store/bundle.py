@@ -26,6 +26,7 @@ from assay.store.manifest import (
 BUNDLED = ("tables", "pictures")
 """Folders of a run that a bundle holds, besides its page."""
 SUMS = "SHA256SUMS"
+_OF_WINDOWS = re.compile(r'[<>:"|?*\\]|[. ](/|$)|(^|/)(con|prn|aux|nul|(com|lpt)[\d¹²³])\s*(\.[^/]*)?(/|$)', re.I)
 
 
 def bundle_changes(root: Path) -> list[FileChange]:
@@ -33,8 +34,7 @@ def bundle_changes(root: Path) -> list[FileChange]:
     if damage := find_nonregular_files(root):
         return damage
     sums = _sums_of(read_bounded(root / SUMS))
-    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path != root / SUMS)
-    extra = (path for path in files if path.relative_to(root).as_posix() not in sums)
+    extra = (path for path in unsigned_files(root, ()) if path.relative_to(root).as_posix() not in sums)
     return [*altered_files(root, sums), *(FileChange("extra", path) for path in extra)]
 
 
@@ -73,6 +73,11 @@ def _sums_of(text: str) -> dict[str, str]:
     }
 
 
+def _is_portable(name: str) -> bool:
+    """Return whether a path means the same on Windows, whose names may be those of drives, streams and devices."""
+    return name.isprintable() and not _OF_WINDOWS.search(name)
+
+
 def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
     """Pack pages, tables, pictures and signatures of runs into a ZIP file, with checksums.
 
@@ -92,7 +97,7 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise StoreError(f"two of the runs are called {max(names, key=names.count)}: pack them one at a time")
-    if unportable := next((name for name in names if not name.isprintable() or "\\" in name), None):
+    if unportable := next((name for name in names if not _is_portable(name)), None):
         raise StoreError(f"the run folder {shorten(unportable)} has a name that not all systems have: rename it")
     files: dict[str, Path] = {}
     for name, folder in zip(names, folders, strict=True):
@@ -104,7 +109,7 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
         files |= {
             f"{name}/{entry}": file
             for entry, file in members.items()
-            if entry in manifest and entry.isprintable() and "\\" not in entry and file.resolve().is_relative_to(root)
+            if entry in manifest and _is_portable(entry) and file.resolve().is_relative_to(root)
         }
     sums = {name: sha256(file) for name, file in files.items()}
     texts = {"index.html": index} if index else {}

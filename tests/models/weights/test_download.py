@@ -121,7 +121,7 @@ def test_other_content_is_refused_and_removed(tmp_path):
             "removed. Either it is another file, such as a web page, or it was changed on the way"
         )
         assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
-        with pytest.raises(WeightsError, match="file should be of size 5 but has size 2048000"):
+        with pytest.raises(WeightsError, match="the server sends more than the 5 bytes of the file"):
             fetch(url, SUM, tmp_path, size=5)
 
 
@@ -187,6 +187,13 @@ def test_an_answer_that_is_no_file_is_said(tmp_path):
     with serving(Behavior(b"", status=404)) as url, pytest.raises(WeightsError) as error:
         fetch(url, SUM, tmp_path)
     assert f"stopped: Client error '404 Not Found' for url '{url}'. Or download it manually" in str(error.value)
+
+
+def test_a_server_that_sends_more_than_the_file_has_is_stopped(tmp_path):
+    behavior = Behavior(CONTENT)
+    with serving(behavior) as url, pytest.raises(WeightsError, match="the server sends more than the 5 bytes"):
+        fetch(url, SUM, tmp_path, size=5)
+    assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
 
 
 def test_without_a_connection_it_is_said_at_once_what_to_do(tmp_path, monkeypatch):

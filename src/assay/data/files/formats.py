@@ -48,7 +48,7 @@ with extra("medical"):
     from nibabel.affines import apply_affine
     from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt2axcodes
     from nibabel.spatialimages import HeaderDataError
-    from pydicom.filereader import read_dataset
+    from pydicom.filereader import read_dataset, read_partial
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
     from pydicom.pixels.utils import pixel_array
     from pydicom.uid import (
@@ -92,13 +92,19 @@ _FRAME_SEQUENCES = (
 _NEEDED = ("RescaleSlope", "RescaleIntercept")
 
 
+_FIRST_PIXELS, _LAST_PIXELS = 0x7FE00008, 0x7FE00010
+"""Tags of floating-point, double and other pixels."""
+
+
 def _dataset(data: bytes, header: bool = False) -> Any:
     """Return a DICOM file, with or without its preamble (PS3.10, 7.1), of one frame or none.
 
-    Slope, intercept, window and place of functional groups (PS3.3, C.7.6.16), which enhanced objects have, are moved to
-    where other objects have them. A file that does not name its transfer syntax has the one that its content shows.
+    Elements behind the pixels, each of which would take memory, are not read. Slope, intercept, window and place of
+    functional groups (PS3.3, C.7.6.16), which enhanced objects have, are moved to where other objects have them. A file
+    that does not name its transfer syntax has the one that its content shows.
     """
-    dataset: Any = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=header)
+    end = _FIRST_PIXELS if header else _LAST_PIXELS + 1
+    dataset: Any = read_partial(io.BytesIO(data), lambda tag, vr, length: tag >= end, force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
@@ -122,7 +128,7 @@ def _dataset(data: bytes, header: bool = False) -> Any:
 
 def dicom_header(data: bytes) -> Header:
     """Size and kind of a DICOM image, without its pixels."""
-    dataset = _dataset(_inflate(data, _SPARE)[0], header=True)
+    dataset = _dataset(_inflate(data, _PACKED_HEADER)[0], header=True)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
     plugin_of(dataset)
@@ -152,7 +158,7 @@ def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
     """Return attributes of a DICOM header by keyword, those that are there."""
     try:
         with path.open("rb") as file:
-            source = io.BytesIO(_inflate(path.read_bytes(), _SPARE)[0]) if _is_deflated(file) else path
+            source = io.BytesIO(_inflate(path.read_bytes(), _PACKED_HEADER)[0]) if _is_deflated(file) else path
         dataset = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(names), force=True)
         values = {name: dataset.get(name) for name in names}
     except Exception as error:  # pydicom raises almost anything on a damaged file
@@ -168,7 +174,7 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
     bit, or 16 where more are allocated.
     """
     dataset = _dataset(_inflate_bounded(data))
-    if not any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat")):
+    if not _has_pixels(dataset):
         raise Unreadable("this DICOM file holds no pixels", "export it with its pixels")
     check_frames(dataset)
     _check_meaning(dataset)
@@ -198,6 +204,10 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> DecodedImage:
         assert gray.range is not None
         gray = replace(gray, pixels=np.uint16(65535) - gray.pixels, range=gray.range[::-1], used=used)
     return replace(gray, notes=(*gray.notes, *_hints(values, gray.pixels, dataset)))
+
+
+def _has_pixels(dataset: Any) -> bool:
+    return any(f"{kind}PixelData" in dataset for kind in ("", "Float", "DoubleFloat"))
 
 
 def _hints(values: np.ndarray, pixels: np.ndarray, dataset: Any) -> tuple[str, ...]:
@@ -343,10 +353,12 @@ def _inflate_bounded(data: bytes) -> bytes:
     """Return a DICOM file without deflation. Raises Unreadable when it holds more than the image that its header
     describes.
     """
-    start, complete = _inflate(data, _SPARE)
+    start, complete = _inflate(data, _PACKED_HEADER)
     if complete:
         return start
-    header = _dataset(start, header=True)
+    header = _dataset(start)
+    if not _has_pixels(header):
+        raise Unreadable(f"its header has over {_PACKED_HEADER >> 20} MiB", "export it without deflation")
     count = int(header.Rows) * int(header.Columns)
     _check_pixels(count)
     content, complete = _inflate(data, _SPARE + count * int(header.SamplesPerPixel) * int(header.BitsAllocated) // 8)
@@ -355,6 +367,8 @@ def _inflate_bounded(data: bytes) -> bytes:
     return content
 
 
+_PACKED_HEADER = 1 << 21
+"""Bytes before the pixels of a deflated file: an element of eight takes 400 in memory."""
 _ITEM, _MOST_ITEMS = b"\xfe\xff\x00\xe0", 50_000
 """How an item of a sequence begins, and how many a deflated file may have: pydicom takes a kilobyte for each."""
 
@@ -576,9 +590,10 @@ def _nifti(data: bytes) -> Any:
         _check_pixels(count)
         most = _SPARE + count * header.get_data_dtype().itemsize
         file.seek(0)
-        raw = file.read(most + 1)
+        raw = bytearray(file.read(most + 1))
     if len(raw) > most:
         raise too_long()
+    raw[kind.header_class.template_dtype.itemsize] = 0  # no extensions: a million of them fit into a small file
     return kind.from_bytes(raw)
 
 

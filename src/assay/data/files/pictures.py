@@ -192,13 +192,18 @@ def finite(values: np.ndarray) -> None:
             raise Unreadable(f"{bad} of its values are NaN or infinite", "replace them, for example by the background")
 
 
-_SCANS = 100
+_SCANS, _EXIF, _MOST_EXIF = 100, b"Exif\0\0", 100
 _MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
 """A marker of JPEG that a length follows, or the end; others are within compressed values, or stand alone."""
 
 
 def check_scans(data: bytes) -> None:
-    """Raise Unreadable for a JPEG of more than 100 scans: each takes the time of all pixels, also an empty one."""
+    """Raise Unreadable for a JPEG of more than 100 scans or blocks of EXIF.
+
+    Each scan takes the time of all pixels, also an empty one, and each block of EXIF that of all before it.
+    """
+    if data.count(_EXIF) > _MOST_EXIF:
+        raise Unreadable(f"it is a JPEG of over {_MOST_EXIF} blocks of EXIF", "save it again")
     at, scans = 2, 0
     while (marker := _MARKER.search(data, at)) and marker[1] != b"\xd9":
         at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2])

@@ -212,8 +212,11 @@ def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Return the shape and type of an .npy file of plain numbers. Raises ValueError for another."""
     major, _ = np.lib.format.read_magic(stream)
     read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    with _HEADER_LOCK:
-        shape, fortran, dtype = read(stream)
+    try:
+        with _HEADER_LOCK:
+            shape, fortran, dtype = read(stream)
+    except MemoryError as error:  # so Python's parser speaks of what is nested too deeply
+        raise ValueError("its header is nested too deeply") from error
     if dtype.hasobject:
         raise ValueError("it holds Python objects, a pickle, which is not opened: save an array of plain numbers")
     if fortran:
