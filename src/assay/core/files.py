@@ -447,17 +447,26 @@ def read_user_state(name: str) -> str:
     return ""
 
 
+_unwritten_marks = set[str]()
+"""Texts that no file could be written for: this process knows them until it ends."""
+
+
 def leave_mark(text: str) -> None:
-    """Remember for this user on this machine that a text is known, such as the hash of a file. Best effort."""
-    with suppress(OSError):
+    """Remember for this user on this machine that a text is known, such as the hash of a file.
+
+    Where the user has no home, or none that takes a file, it is remembered until this process ends.
+    """
+    try:
         _mark(text).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _mark(text).touch()
+    except OSError:
+        _unwritten_marks.add(text)
 
 
 def has_mark(text: str) -> bool:
     """Return whether this user has remembered a text on this machine."""
     with suppress(FileNotFoundError):
-        return is_file(_mark(text))
+        return text in _unwritten_marks or is_file(_mark(text))
     return False
 
 

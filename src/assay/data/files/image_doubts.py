@@ -127,7 +127,7 @@ def swapped_colors(array: Shaped[np.ndarray, "n 3 h w"], numbers: Sequence[int],
     is_swapped = np.sign(tint) == -np.sign(usual)
     spread = 3 * float(tint[~is_swapped].std()) + _TINTED / 2
     is_swapped &= np.abs(tint + usual) < spread
-    rows = at[is_swapped].tolist()
+    rows: list[int] = at[is_swapped].tolist()
     if not _FEWEST_SWAPPED <= len(rows) <= _MOST_SWAPPED * len(at):
         return ""
     return (
