@@ -74,7 +74,7 @@ def grays(folder: Path, count: int = 24) -> dict[str, Any]:
     rows: list[list[object]] = [["image", "label", "who", "site"]]
     for at in range(count):
         save(folder / f"{at}.png", draws.integers(30 + 30 * (at % 2), 130, (SIDE, SIDE), dtype=np.uint8))
-        rows.append([f"{at}.png", at % 2, f"p{at // 2}", "ab"[at // 3 % 2]])
+        rows.append([f"{at}.png", at % 2, f"p{at // 2}", "ab"[at // 6 % 2]])
     write_table(folder / "data.csv", rows)
     factors = {"site": {"kind": "categorical", "levels": ["a", "b"]}}
     return {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE, "factors": factors}

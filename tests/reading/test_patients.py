@@ -384,7 +384,7 @@ def test_numbers_of_each_site(ask: Asking, tmp_path: Path, form: str) -> None:
 
 
 @situation(
-    "patients that are numbered anew in each fold, as 1 to 20 in each of five",
+    "patients whose numbers begin again in each fold, as 1 to 20 in each of five",
     "a caution of validate, audit and look: put the fold into the ids",
 )
 @situation("predictions of several folds that share patients, by whatever ids", "a caution: networks may know them")
