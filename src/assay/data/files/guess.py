@@ -656,8 +656,8 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
     if target == LESION.name and not mask:
         read.column(target, key_text("--target"))
     target = target or sure_target(read, targets) or (LESION.name if mask and not called_targets(targets) else "")
-    known = {target, *KEYS, *restated(read, target)}
-    columns = kinds_of(read, [name for name in others if name not in known])
+    excluded = {target, *KEYS, *restated(read, target)}
+    columns = kinds_of(read, [name for name in others if name not in excluded])
     name, group = ("", ()) if target else one_hot_target(read)
     one_hot = "" if are_complements(group) else name
     return Guess(folder, read.name, image, mask, target, patient, targets, columns, one_hot=one_hot)
