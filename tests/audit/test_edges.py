@@ -117,7 +117,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     assert (
         "59 reference networks are first trained on 120 images, and audited on 150; the time below is without" in said
     )
-    assert "marks at the middle strength, at two more where these can change a verdict; " in said
+    assert "at one strength, and at two others where these can change a verdict; " in said
     write_rows(
         Path("set/data.csv"),
         [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)} for at, row in enumerate(rows)],

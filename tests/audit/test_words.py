@@ -320,15 +320,15 @@ def test_what_found_nothing_is_one_sentence_with_what_was_searched_and_its_limit
         "Limits: no effect in 60 networks without a shortcut was larger.",
         "That of orientation, spatial frequencies and gray levels is 2.00 times as large as theirs, since this model "
         "separates the classes by more than they do, even without this region.",
-        "A mark that shifts scores by 2 sd reaches the limit in fixed regions if it is on 44 percentage points more "
-        "images of one class than of the other. A rarer one is missed.",
+        "A mark that shifts scores by 2 sd reaches the limit in fixed regions if its shares of the two classes "
+        "differ by 44 percentage points; less is missed.",
         "Not searched: rarer repeated marks (an image has no other patient of its class, or of another class).",
     ]
     high = list(searched_words([place | {"limit": 2.1, "largest": 2.1}]))
     assert high[-1] == "A mark that shifts scores by 2 sd would be missed: less is not reported."
     unknown = list(searched_words([place | {"limit": math.nan, "least": 0.45}]))
     assert "no limit is known, reported from 0.45 sd on" in unknown[0]
-    assert "on 22 percentage points more images" in unknown[-1]
+    assert "if its shares of the two classes differ by 22 percentage points; less is missed." in unknown[-1]
     assert "by 1 other search: fixed" in next(searched_words([place, raised | {"verdict": "inconclusive"}]))
     assert list(searched_words([])) == []
 

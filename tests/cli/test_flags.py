@@ -77,7 +77,7 @@ def test_a_dry_run_states_units_time_and_disk_and_leaves_nothing(
 @pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("seeds", "says"),
-    [(4, "quick look as planned: detects "), (2, "quick look: 2 seeds cannot")],
+    [(4, "quick look as planned: finds differences from "), (2, "quick look: 2 seeds cannot")],
 )
 def test_a_quick_scale_says_first_how_little_it_can_show(
     seeds: int, says: str, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1351,6 +1351,26 @@ def test_spellings_of_recipes_and_seeds(ask: Asking) -> None:
     assert (said.code, "'Dice' and 'dice' in recipe are one" in said.err) == (2, True)
 
 
+@situation(
+    "recipes `Dice` and `Dice ` in `assay compare`, which differ in a blank alone",
+    "read as one, and reported; refused with that cause where an image has two predictions",
+)
+def test_recipes_that_differ_in_a_blank(ask: Asking) -> None:
+    frame = _recipes(["Dice", "ce"], range(3))
+    frame.loc[(frame.recipe == "Dice") & (frame.seed == 2), "recipe"] = "Dice "
+    frame.to_csv("p.csv", index=False)
+    said = ask("compare", "p.csv", "--by", "recipe", "--out", "out")
+    assert "read as one: 'Dice' and 'Dice' with a blank in recipe" in said.out, said.err
+    frame = _recipes(["Dice", "Dice ", "ce"], range(3))
+    frame.to_csv("p.csv", index=False)
+    said = ask("compare", "p.csv", "--by", "recipe", "--out", "again")
+    assert (said.code, "'Dice' and 'Dice' with a blank in recipe are one" in said.err) == (2, True)
+    frame["score"] = [*frame.score[: 3 * COUNT], *frame.score[: 3 * COUNT], *frame.score[6 * COUNT :]]
+    frame.to_csv("p.csv", index=False)
+    said = ask("compare", "p.csv", "--by", "recipe", "--out", "again")
+    assert (said.code, "it says the same as line 2 but for blanks" in said.err) == (2, True)
+
+
 @pytest.mark.parametrize("column", ["fold", "site"])
 @situation(
     "pooled predictions of folds or sites whose scores are on scales of their own",

@@ -548,10 +548,46 @@ def test_dates_and_ages_of_dicom(ask: Asking, tmp_path: Path) -> None:
     ages = [f"{20 + at // 2:03d}Y" if at % 3 else f"{12 * (20 + at // 2):03d}M" for at in range(120)]
     predictions(StudyDate=list(days), age=ages).to_csv(tmp_path / "p.csv", index=False)
     found = audited(ask, tmp_path / "p.csv", "--columns", "age,StudyDate")
-    assert found["audit"]["ages in years"] == "age"
+    assert found["audit"]["ages in years"] == "age ('240M' is 20)"
     rows = columns(ask)
     assert (rows["age"]["kind"], rows["StudyDate"]["kind"]) == ("continuous", "categorical")
     assert rows["age"]["median"] == np.median([20 + at // 2 for at in range(120)])
+
+
+@pytest.mark.parametrize("infant", ["{} months", "{} mo", "{}m", "{} Monate"])
+@situation("ages as `13 months`, `8 mo` or `2 Jahre` among years, and `13m` beside `53y`", "years, with an example")
+def test_ages_with_a_unit(ask: Asking, tmp_path: Path, infant: str) -> None:
+    years = "{}y" if infant == "{}m" else "{}"
+    ages = [years.format(20 + at % 60) if at % 10 else infant.format(6 + at // 10) for at in range(120)]
+    predictions(age=ages).to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--columns", "age")
+    assert found["audit"]["ages in years"] == f"age ('{infant.format(6)}' is 0.5)"
+    assert "units" not in found["audit"]
+    assert "may mean unknown" not in found["audit"]
+    row = columns(ask)["age"]
+    assert (row["kind"], row["median"]) == (
+        "continuous", np.median([20 + at % 60 if at % 10 else (6 + at // 10) / 12 for at in range(120)])
+    )  # fmt: skip
+
+
+@situation("a column of a model's scores or calls in a table of images", "named as left out, and no cue")
+@situation("scores of patients, as `agatston_score` or `fev1_pred`", "columns like others")
+def test_scores_of_a_model_beside_images(ask: Asking, tmp_path: Path) -> None:
+    frame = predictions(agatston_score=[3 * at % 97 for at in range(120)], Prediction=["no", "yes"] * 60)
+    path = images(tmp_path / "set", frame.assign(fev1_pred=frame.score.to_numpy()[::-1]))
+    said = looked(ask, path, "--target", "target")
+    assert "columns left out: score, Prediction (scores of a model, as its name says" in said
+    assert "agatston_score (continuous), fev1_pred (continuous)" in said
+    assert "Prediction (cat" not in said
+    assert "column 'score'" not in said
+
+
+@situation("levels such as 2D and 3D, or lengths such as 13m without any years", "levels, and no ages")
+def test_letters_that_are_no_months(ask: Asking, tmp_path: Path) -> None:
+    predictions(mode=["2D" if at % 3 else "3D" for at in range(120)]).to_csv(tmp_path / "p.csv", index=False)
+    found = audited(ask, tmp_path / "p.csv", "--columns", "mode")
+    assert "ages in years" not in found["audit"]
+    assert columns(ask)["mode"]["kind"] == "categorical"
 
 
 @pytest.mark.parametrize("text", [">89", "unk"])

@@ -168,7 +168,8 @@ def test_patients_of_other_cases_are_known_however_a_program_wrote_their_numbers
         ({"file": frame().assign(target=1)}, "has 1 class"),
         ({"file": frame().assign(score=lambda rows: 100 * rows.score)}, "scores=percent"),
         ({"threshold_from": Path("tuning.csv")}, "needs a rule"),
-        ({"threshold": "0.3,0.4"}, "for all models, or for each of 1"),
+        ({"threshold": "0.3,0.4"}, "give one threshold$"),
+        ({"threshold": "0,5"}, "give one threshold; for 0.5 write a point"),
         ({"file": frame().assign(call=2), "calls": "call"}, "neither 0 or 1 nor a class"),
         ({"file": frame().assign(call=1), "calls": "call", "threshold": "0.5"}, "has no use with"),
         ({"other": frame(), "threshold": "sensitivity=0.9", "threshold_from": "tuning.csv"}, "each of the 2 models"),
@@ -335,7 +336,7 @@ def test_groups_and_cases_that_are_not_compared_are_named(tmp_path: Path, capsys
     answer = Asking(capsys)("validate", tmp_path / "scores.csv", "--groups", "site,ward", "--out", tmp_path / "again")
     empty = int(target[260:].sum())
     assert f"Not compared: site c (under 20 cases of a class); {empty} cases without site; ward (tied" in answer.out
-    assert "smallest group compared: site a" in answer.out or "smallest group compared: site b" in answer.out
+    assert "smallest group compared, site a," in answer.out or "smallest group compared, site b," in answer.out
 
 
 def test_a_study_file_is_told_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

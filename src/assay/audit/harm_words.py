@@ -243,6 +243,7 @@ def _no_shortcut_sentences(tables: Tables, worst: str) -> Iterator[str]:
         for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column"), (distortions, "distortion"))
         if n
     ]
+    is_open = bool(regions or tested) and all(row["verdict"] == Verdict.INCONCLUSIVE for row in (*regions, *tested))
     other_finding = f", but {worst[:1].lower() if not worst[:2].isupper() else worst[:1]}{worst[1:]}" if worst else "."
     region = leading_region(tables["regions"])
     if region is not None:
@@ -252,12 +253,14 @@ def _no_shortcut_sentences(tables: Tables, worst: str) -> Iterator[str]:
             yield worst
     elif not regions and not tested:
         yield f"No shortcut was searched for: no mark or column was tested{other_finding}"
+    elif is_open:
+        yield f"Whether this model uses a shortcut is open: all that was tested is inconclusive{other_finding}"
     elif not regions and images != "predictions":
         drawn = [count(n, thing) for n, thing in ((counts["mark"], "drawn mark"), (counts["column"], "column")) if n]
         yield f"No shortcut was found with {join_words(drawn)}; regions of the images were not searched{other_finding}"
     else:
         yield f"No shortcut was found in these {images}{other_finding}"
-    if parts:
+    if parts and not is_open:
         lacking = "" if images == "training images" else " A shortcut that is absent from these images cannot be found."
         yield f"Searched: {join_words(parts)}.{lacking}"
 

@@ -131,11 +131,11 @@ class AuditSize:
     def words(self) -> str:
         """The plan in a line."""
         doses = (
-            "at the middle strength, at two more where these can change a verdict"
+            "at one strength, and at two others where these can change a verdict"
             if self.skips_doses
             else "at three strengths"
         )
-        marked = f"{self.marked_images:,} of them under {count(self.marks, 'mark')}"
+        marked = f"{count(self.marks, 'mark')} drawn on {self.marked_images:,} of them"
         return f"{self.clean_images:,} of {self.total:,} images, {marked} {doses}"
 
 

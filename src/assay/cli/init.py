@@ -140,6 +140,8 @@ def init_command(
 
 def _as_option(name: str, value: str) -> str:
     """Spell a key in an error as this command takes it."""
+    if name == "--skip-bad-rows":
+        return "assay run --skip-bad-rows"
     return "--follow-links" if name == "data.links" else as_written(name, value)
 
 
@@ -346,7 +348,7 @@ def _recipe_line(images: int, folds: int | None, masked: bool) -> AssumedLine:
 
 def _condition_words(condition: ColumnCondition, tested: bool) -> str:
     """Return what the test condition of a column shows."""
-    strength = f" (in all rows {condition.strength})" if condition.strength else ""
+    strength = f" (in all rows with a value {condition.strength})" if condition.strength else ""
     shows = f"rows in which {condition.column} does not predict the target{strength}"
     return f"{shows}: performance falls where it is a shortcut" if tested else f"remove the first # to test {shows}"
 
@@ -455,7 +457,7 @@ def _target_words(guess: Guess, rows: Sequence[dict[str, str]]) -> str:
     blank = sum(absent(row[guess.target]) for row in rows if guess.target in row)
     words += f"; empty in {blank:,} of {len(rows):,} rows, which a run refuses unless it skips them" if blank else ""
     others = [target for target in guess.targets if target != guess.target]
-    return words + (f"; it may also be {', '.join(others[:4])}" if others else "")
+    return words + (f"; the target may also be {' or '.join(others[:4])}" if others else "")
 
 
 def _without_patients(names: Sequence[str], parts: Mapping[str, Sequence[str]] | None = None) -> str:

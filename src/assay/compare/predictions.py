@@ -29,7 +29,7 @@ from assay.data.files.kinds import (
 )
 from assay.data.files.roles import repeats_of, roles_of, some_values
 from assay.data.files.scored import ScoredRows, read_scored_rows
-from assay.data.files.table import TextTable, merged, read_table, require_whole, spellings
+from assay.data.files.table import TextTable, merged, read_table, require_whole, shown, spellings
 from assay.report.sentences.scores import scales_words
 from assay.stats.metrics import ON_THRESHOLD
 from assay.stats.panel import SeedPredictions
@@ -315,6 +315,8 @@ def _read_as_one(table: TextTable, names: Sequence[str]) -> Iterator[str]:
     for name in (name for name in names if name in table.header):
         if same := merged(table.column(name, "data"), numbers=True):
             yield f"{same} in {name}"
+        for value in sorted(value for column, value in table.padded if column == name):
+            yield f"{shown(value)} and {shown(value)} with a blank in {name}"
 
 
 def _encode_values(values: Sequence[str]) -> tuple[list[str], Int[np.ndarray, " n"]]:

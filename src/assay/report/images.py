@@ -456,6 +456,6 @@ def _scale_words(rows: Sequence[Row], loss: bool, *, reduced: bool) -> str:
     scale = f"One image pixel is {sizes_text}." if sizes_text else "The size of a pixel in mm is not known."
     more = " Compressed with loss; the exact pictures are in the run folder, under pictures/." if loss else ""
     if any(row["kind"] == "mark" or (row["kind"] == "case" and not json_object(row["facts"])["made"]) for row in rows):
-        more += " These are images of patients, and text in them may identify a patient."
+        more += " If they are of patients, text in them may identify one."
     but = ", but sheets wider than the page are reduced" if reduced else ""
     return f"Every image pixel is shown as a square of screen pixels, without smoothing{but}. {scale}{more}"

@@ -615,4 +615,4 @@ def quick_look(measure: str, least: float | None, seeds: int, how: str = "planne
     """Return the limit of a quick look: the smallest difference it detects as planned or run, or that it shows none."""
     if least is None:
         return f"quick look: {count(seeds, 'seed')} cannot show a difference; use the default scale"
-    return f"quick look as {how}: detects {number(least)} in {label_of(measure)}"
+    return f"quick look as {how}: finds differences from {number(least)} in {label_of(measure)} on"

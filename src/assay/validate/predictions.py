@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import filterfalse
@@ -662,9 +663,12 @@ def _threshold_texts(request: ValidateRequest, models: int) -> tuple[str, ...]:
     """Return what is written of the threshold of each model. Raises SpecError where it does not fit."""
     texts = names(request.threshold) or ("",)
     if len(texts) not in (1, models):
+        each = f", or for each of {models}" if models > 1 else ""
+        point = request.threshold.strip().replace(",", ".")
+        decimal = f"; for {point} write a point" if re.fullmatch(r"-?\d+,\d+", request.threshold.strip()) else ""
         raise SpecError(
-            f"{key_text('--threshold', f'{request.threshold[:40]}')}: give a threshold for all models, or for "
-            f"each of {models}"
+            f"{key_text('--threshold', f'{request.threshold[:40]}')}: give one threshold"
+            f"{' for all models' if each else ''}{each}{decimal}"
         )
     if request.threshold_from and not request.threshold:
         raise SpecError(

@@ -198,7 +198,7 @@ def smallest_cell(rows: Sequence[Row]) -> str:
     if not cells:
         return ""
     least, row = min(cells, key=lambda cell: cell[0])
-    return f"smallest group compared: {row['column']} {row['group']}, {least} cases of its rarer class"
+    return f"the smallest group compared, {row['column']} {row['group']}, has {least} cases of its rarer class"
 
 
 def weakest_group(rows: Sequence[Row], model: str) -> Row | None:

@@ -244,8 +244,10 @@ def _power_words(row: Row) -> str:
     shift = f"A mark that shifts scores by {_MARK_EFFECT:g} sd"
     if least >= _MARK_EFFECT:
         return f"{shift} would be missed: less is not reported."
-    more = f"{100 * least / _MARK_EFFECT:.0f} percentage points more images of one class than of the other"
-    return f"{shift} reaches the {name} in fixed regions if it is on {more}. A rarer one is missed."
+    gap = f"{100 * least / _MARK_EFFECT:.0f} percentage points"
+    return (
+        f"{shift} reaches the {name} in fixed regions if its shares of the two classes differ by {gap}; less is missed."
+    )
 
 
 def mark_words(row: Row) -> str:

@@ -9,7 +9,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from assay.core.types import Factor
-from assay.data.files.roles import ORIGINS, SPLITS, called_case_weight, called_unit, holds_patients, words_of
+from assay.data.files.ages import ages_among
+from assay.data.files.roles import (
+    CALLS,
+    ORIGINS,
+    SPLITS,
+    called_case_weight,
+    called_model_score,
+    called_unit,
+    holds_patients,
+    words_of,
+)
 from assay.data.files.table import (
     TextTable,
     absences,
@@ -21,7 +31,6 @@ from assay.data.files.table import (
     number,
     shown,
     spellings,
-    years,
 )
 from assay.spec.schema import FactorSpec
 
@@ -56,6 +65,7 @@ _GRADES = ORIGINS | {
 }
 """Words of the name of a column whose numbers are levels."""
 _COUNTS = "whole numbers without a repetition"
+MODEL_SCORES = "scores of a model, as its name says, and no data of a patient"
 CASE_WEIGHTS = "weights of cases, which are not used: each case counts once"
 _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
@@ -85,16 +95,20 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
         return (levels, "") if len(values) < 3 else (None, "ids of patients, lesions or examinations")
     if called_case_weight(name, ()):
         return None, CASE_WEIGHTS
+    is_model_score = called_model_score(name)
+    if is_model_score and words & CALLS:
+        return None, MODEL_SCORES
     if words & _IDS:
         return (levels, "") if often else (None, "ids or codes")
     if values and all(map(_DA.match, values)):
         return (levels, "") if often else (None, "dates")
-    if values and all(years(value) is not None for value in values):
+    ages = ages_among(values)
+    if values and len(ages) == len(values):
         return FactorSpec(kind="continuous"), ""
     if texts := texts_among(present, comma):
         present = [cell for cell in present if cell not in texts]
         values = set(present)
-    numbers = [number(value, comma) for value in values]
+    numbers = [ages.get(value, number(value, comma)) for value in values]
     if any(value is None for value in numbers):
         if not often and all(map(_DATE.match, values)):
             return None, "dates"
@@ -102,6 +116,8 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     if any(map(leads_with_zero, values)):
         return (levels, "") if often else (None, "codes with leading zeros")
     are_integers = all(value is not None and value.is_integer() for value in numbers)
+    if is_model_score and len(values) > LEVELS and not are_integers:
+        return None, MODEL_SCORES
     if often and (len(values) <= LEVELS or (are_integers and words & _GRADES)):
         return levels, ""
     if are_integers and len(values) == len(present):
@@ -115,9 +131,10 @@ def texts_among(cells: Sequence[str], comma: bool = False) -> Counter[str]:
     Few different numbers may be levels, beside which a text is another level: then there are none.
     """
     counts = Counter(cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank)
-    texts = Counter({cell: count for cell, count in counts.items() if number(cell, comma) is None})
+    ages = ages_among(counts)
+    texts = Counter({cell: n for cell, n in counts.items() if cell not in ages and number(cell, comma) is None})
     few = 10 * texts.total() <= counts.total() and len(counts) - len(texts) > LEVELS
-    return texts if few and not any(map(years, texts)) else Counter()
+    return texts if few else Counter()
 
 
 def kinds_of(read: TextTable, names: Iterable[str]) -> dict[str, FactorSpec]:
@@ -129,7 +146,8 @@ def kinds_of(read: TextTable, names: Iterable[str]) -> dict[str, FactorSpec]:
 def kind_named(name: str, cells: Sequence[str], comma: bool) -> FactorSpec:
     """Return the kind of a column that the user names as a factor, also of one that `kind_of` leaves out."""
     kind, why = kind_of(name, cells, comma)
-    return kind or FactorSpec(kind="continuous" if why == _COUNTS else "categorical")
+    are_numbers = why in {_COUNTS, CASE_WEIGHTS} or (why == MODEL_SCORES and number(cells[0], comma) is not None)
+    return kind or FactorSpec(kind="continuous" if are_numbers else "categorical")
 
 
 def factor_of(name: str, cells: Sequence[str], comma: bool = False) -> tuple[Factor, np.ndarray]:
@@ -209,7 +227,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         if dates and len(dates) < len(values):
             count = sum(map(cells.count, dates))
             unclear.append(f"{shown(min(dates))} in {_rows(count)} of {name}, a date, as spreadsheets make of 1-2")
-    ages = [name for name, cells in columns.items() if any(map(years, set(cells)))]
+    ages = [text for name, cells in columns.items() if (text := _ages_in_years(name, cells))]
     cautions = {
         "read as one": alike,
         "may mean unknown": unclear,
@@ -218,6 +236,15 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         "ages in years": ages,
     }
     return {key: "; ".join(some) for key, some in cautions.items() if some}
+
+
+def _ages_in_years(name: str, cells: Sequence[str]) -> str:
+    """Return the name of a column whose ages have a unit, with one that is not of years; empty without such ages."""
+    others = ages_among(cells, but_years=True)
+    if not others:
+        return name if ages_among(cells) else ""
+    age = min(others, key=lambda cell: (others[cell], cell))
+    return f"{name} ({shown(age)} is {others[age]:.3g})"
 
 
 def _two_codings(name: str, values: Collection[str]) -> str:

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+from assay.data.files.ages import ages_among
 from assay.data.files.doubts import AGES, OTHER_UNITS
 from assay.data.files.joins import same_id
 from assay.data.files.kinds import doubtful
 from assay.data.files.roles import MOST_CLASSES, SPLITS, words_of
-from assay.data.files.table import TextTable, absent, fold, number, spellings, years
+from assay.data.files.table import TextTable, absent, fold, number, spellings
 
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
 _DIGITS = 15
@@ -199,22 +200,22 @@ def _contradictory(table: TextTable, patient: str, name: str) -> str:
     cells = table.column(name, "data")
     spelled = spellings(cells)
     unclear = {*doubtful(spelled.values())}
+    ages = ages_among(cells)
     values_of: dict[str, set[str | float]] = {}
     first: dict[str, int] = {}
     for who, cell, line in zip(table.column(patient, "data"), cells, table.numbers, strict=True):
         value = spelled.get(cell)
         if value is None or value in unclear or absent(who):
             continue
-        age = number(value, table.comma) if is_age else value
-        age = years(value) if age is None else age
+        age = ages.get(cell, number(value, table.comma)) if is_age else value
         if age is not None:
             values_of.setdefault(who, set()).add(age)
             first.setdefault(who, line)
     if len(values_of) == len(table):
         return ""
     if is_age:
-        ages_of = {who: [*map(float, ages)] for who, ages in values_of.items() if len(ages) > 1}
-        contradictory = [who for who, ages in ages_of.items() if max(ages) - min(ages) > _LIFETIME]
+        ages_of = {who: [*map(float, values)] for who, values in values_of.items() if len(values) > 1}
+        contradictory = [who for who, values in ages_of.items() if max(values) - min(values) > _LIFETIME]
     else:
         contradictory = [who for who, values in values_of.items() if len(values) > 1]
     if len(contradictory) < (_FEWEST_APART if is_age else 1):

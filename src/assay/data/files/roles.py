@@ -105,7 +105,9 @@ _GENERAL_WORDS = frozenset({"truth", "gt", "true", "model", "ai", "net", "cnn"})
 """Words of names of scores and targets that say nothing of a finding, as do the first ones of targets."""
 _OF_CALLS = frozenset({"confidence", "conf", "certainty", "konfidenz"})
 """Words of the names of scores that may be of the class that is predicted."""
-_CALLS = frozenset({"predicted", "prediction", "pred"})
+CALLS = frozenset({"predicted", "prediction", "pred"})
+_OF_MODELS = frozenset({"prob", "proba", "logit", "logits"})
+"""Words of the names of scores that only models have."""
 _OF_CASE_WEIGHTS = frozenset({
     "weight", "weights", "gewicht", "sample", "samples", "sampling", "case", "image", "row", "survey", "importance",
     "instance", "observation", "inverse", "probability", "ipw",
@@ -313,7 +315,7 @@ def called_image(column: str) -> bool:
 
 def called_calls(column: str) -> bool:
     """Return whether the name of a column is that of a model's decisions, as `y_pred` or `predicted_label`."""
-    return not words_of(column).isdisjoint(_CALLS)
+    return not words_of(column).isdisjoint(CALLS)
 
 
 def called_case_weight(column: str, cells: Sequence[str]) -> bool:
@@ -323,6 +325,15 @@ def called_case_weight(column: str, cells: Sequence[str]) -> bool:
         return words == {"ipw"}
     numbers = [value for cell in {*cells} if not absent(cell) and (value := number(cell, comma=True)) is not None]
     return len(words) > 1 or (bool(numbers) and min(numbers) >= 0 and max(numbers) <= _MOST_WEIGHT)
+
+
+def called_model_score(column: str) -> bool:
+    """Return whether the name of a column says that it holds what a model answered, as `score`, `y_pred`, `prob_mass`.
+
+    A name that says more may be of a patient: `agatston_score`, `fev1_pred`, `cardiac_output`.
+    """
+    words = words_of(column)
+    return bool(words & {*SCORES}) and (not called_after(column) or bool(words & _OF_MODELS))
 
 
 def called_model(column: str) -> bool:
@@ -538,12 +549,12 @@ def _score_of(read: TextTable, names: Sequence[str], target: str, positive: str)
 def _says_no_more(score: str, classes: Iterable[str]) -> bool:
     """Return whether the name of a column of scores says nothing but a class, the target or that it is predicted."""
     rest = words_of(score) - {*SCORES, ""}
-    return rest <= {*TARGETS, *_CALLS} or any(rest == words_of(name) for name in classes)
+    return rest <= {*TARGETS, *CALLS} or any(rest == words_of(name) for name in classes)
 
 
 def called_after(name: str) -> set[str]:
     """Return the words of a column of scores, or of a target, that say what it is of: edema of `Edema_pred`."""
-    return words_of(name) - {*SCORES, *TARGETS[:_GENERAL], *_CALLS, *_GENERAL_WORDS, ""}
+    return words_of(name) - {*SCORES, *TARGETS[:_GENERAL], *CALLS, *_GENERAL_WORDS, ""}
 
 
 def of_called_class(score: str, call: str) -> str:

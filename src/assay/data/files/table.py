@@ -30,6 +30,7 @@ from assay.core.files import (
 )
 from assay.core.tables import Row, Text, one_line, read_text
 from assay.core.types import Factor, Role
+from assay.data.files.ages import ages_among
 from assay.data.files.first_line import fault_of_first_line
 from assay.spec.schema import FactorSpec
 
@@ -158,6 +159,7 @@ class TextTable:
         grouped: Columns of numbers that were written with separators of thousands, which are taken out.
         written: Names of the columns in the file, where some of these were made from them; else empty.
         counted: Word and source of the rows' numbers where they are not lines of this table; else empty.
+        padded: Cells, as (column, value), that stand with blanks around them in some rows, and without in others.
     """
 
     name: str
@@ -168,6 +170,7 @@ class TextTable:
     grouped: tuple[str, ...] = ()
     counted: tuple[str, str] = ("", "")
     written: tuple[str, ...] = ()
+    padded: frozenset[tuple[str, str]] = frozenset()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -234,6 +237,7 @@ def stacked(name: str, tables: Sequence[TextTable], headers: bool) -> TextTable:
         any(table.comma for table in tables),
         next((table.assumed for table in tables if table.assumed), ""),
         tuple(dict.fromkeys(name for table in tables for name in table.grouped)),
+        padded=frozenset[tuple[str, str]]().union(*(table.padded for table in tables)),
     )
 
 
@@ -270,16 +274,6 @@ def number(cell: str, comma: bool = False) -> float | None:
     except ValueError:
         return None
     return value if abs(value) < float("inf") and "_" not in text else None
-
-
-_AGE = re.compile(r"(\d{3})([DWMY])$")
-_A_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0}
-
-
-def years(cell: str) -> float | None:
-    """Return the years of an age as DICOM writes it, such as 030Y and 018M; None of another cell."""
-    age = _AGE.match(cell)
-    return int(age[1]) / _A_YEAR[age[2]] if age else None
 
 
 NEGATIVES = frozenset({
@@ -528,12 +522,18 @@ def _check_rows(
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
+    padded: Counter[tuple[str, str]] = Counter()
+    lines_with_blanks: set[int] = set()
     for line in lines:
         if line.last > line.first:
             joined.append(line)
         at, cells = line.first, tuple(map(one_line if line.last > line.first else str.strip, line.cells))
         if not any(cells):
             continue
+        if line.last == line.first and list(cells) != line.cells:
+            pairs = zip(header, cells, line.cells, strict=False)
+            lines_with_blanks.add(at)
+            padded.update((column, cell) for column, cell, written in pairs if cell != written)
         row = cells[: len(header)]
         if len(cells) < len(header) or any(cells[len(header) :]):
             what = f"it has {len(cells)} cells where the header has {len(header)}"
@@ -551,13 +551,21 @@ def _check_rows(
     is_named = cases is None or any(len({row[at] for row in rows}) > 2 for at in cases)  # two are classes
     repeats = _repeated_rows(rows, named) if is_named else {}
     for at, earlier in repeats.items():
-        what = f"it says the same as line {numbers[earlier]}"
+        but = " but for blanks" if numbers[at] in lines_with_blanks else ""
+        what = f"it says the same as line {numbers[earlier]}{but}"
         problems.append(Problem(numbers[at], rows[at][named], what, "keep one of them", repeats=True))
     frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
     if repeats:
         frame = frame.drop(index=[numbers[at] for at in repeats])
     problems.sort(key=lambda problem: problem.row)
-    return TextTable(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems)), joined
+    counts = {
+        column: Counter(row[at] for row in rows)
+        for at, column in enumerate(header)
+        if column in {name for name, _ in padded}
+    }
+    both = frozenset(cell for cell, count in padded.items() if cell[1] and count < counts[cell[0]][cell[1]])
+    table = TextTable(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems), padded=both)
+    return table, joined
 
 
 def _repeated_rows(rows: Sequence[tuple[str, ...]], named: int) -> dict[int, int]:
@@ -654,13 +662,17 @@ def level_codes(cells: Sequence[str], levels: tuple[str, ...]) -> tuple[np.ndarr
 def _numbers(cells: Sequence[str], comma: bool, name: str, ordinal: bool) -> tuple[np.ndarray, Wrong]:
     out = np.full(len(cells), np.nan)
     wrong: Wrong = {}
+    ages = ages_among(cells)
     for at, cell in enumerate(cells):
-        value = number(cell, comma)
-        value = years(cell) if value is None else value
+        value = ages.get(cell, number(cell, comma))
         if value is not None:
             out[at] = value
         elif not absent(cell):
-            kind = f"give {name} its levels in order" if ordinal else f"write a number, or make {name} categorical"
+            kind = (
+                f"give {name} its levels in order"
+                if ordinal
+                else f"write a number or leave it empty, or make {name} categorical"
+            )
             wrong[at] = (f"{name} is {shown(cell)}, which is not a number", kind)
     return out, wrong
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from assay.data.files.ages import ages_among
 from assay.data.files.roles import SCORES, words_of
-from assay.data.files.table import number, years
+from assay.data.files.table import number
 
 _OF_LENGTH = {10.0: "mm among cm", 2.54: "cm among inches", 25.4: "mm among inches", 100.0: "cm among m",
               1000.0: "mm among m or µm among mm"}  # fmt: skip
@@ -70,7 +71,10 @@ def mixed_units(name: str, cells: Sequence[str], comma: bool) -> str:
     words = words_of(name)
     if words & {*SCORES}:
         return ""
-    values = {cell: value for cell in {*cells} if (value := _number_or_age(cell, comma)) is not None}
+    ages = ages_among(cells)
+    converted = ages_among(cells, but_years=True)
+    cells = [cell for cell in cells if cell not in converted]
+    values = {cell: value for cell in {*cells} if (value := ages.get(cell, number(cell, comma))) is not None}
     numbers = np.array([values[cell] for cell in cells if cell in values], dtype=np.float64)
     if len(numbers) < _FEWEST or len({*values.values()}) < 2 * _DISTINCT or numbers.min() <= 0:
         return ""
@@ -90,11 +94,6 @@ def mixed_units(name: str, cells: Sequence[str], comma: bool) -> str:
         f"{name} has two groups of numbers, {parts[0]} and {parts[1]}, which are {math.exp(groups.distance):.3g} "
         f"times greater, as with {units[factor] or 'another unit'}"
     )
-
-
-def _number_or_age(cell: str, comma: bool) -> float | None:
-    value = number(cell, comma)
-    return years(cell) if value is None else value
 
 
 def _two_groups(logs: Float[np.ndarray, " n"]) -> _Groups | None:

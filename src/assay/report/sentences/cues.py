@@ -80,5 +80,8 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str, cues: S
     same = (row for row in cues if best["kind"] == "baseline" and row["name"] == best["name"])
     by_fold = next((number(numeric(row, "value")) for row in same if row["of"] == best["of"]), alone)
     other = f" ({by_fold} within the folds of its fit)" if by_fold != alone else ""
+    if numeric(best, "cue") <= 0.5 and {*verdicts} == {"beyond"}:
+        values = f"has AUROC {alone}{inside(best['environment'])}, and {who} {ends}"
+        return f"No simple cue predicts the target: the best, {cue}, {values}."
     reached = f"reaches AUROC {alone}{other}{inside(best['environment'])}, and {who} {ends}"
     return f"The best simple cue, {cue}, {reached}. {added_text[:1].upper()}{added_text[1:]}."
