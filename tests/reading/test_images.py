@@ -909,6 +909,33 @@ def test_no_lost_signs(ask: Asking, tmp_path: Path, kind: str) -> None:
     assert "shown bright" not in said
 
 
+def _ramp(at: int, most: int) -> np.ndarray:
+    """An image of 96 px that rises to `most` in both directions, with some noise."""
+    down, across = np.mgrid[:96, :96] + np.random.default_rng(at).random((2, 96, 96))
+    return (most * (down + (1 + at / 12) * across) / (97 * (2 + at / 12))).astype(np.int64)
+
+
+EIGHT_BITS: dict[str, Callable[[int], np.ndarray]] = {
+    "usual": lambda at: _ramp(at, 255),
+    "noise": lambda at: np.random.default_rng(at).integers(0, 256, (96, 96)),
+    "letters": lambda at: _letters(_ramp(at, 200), 255),
+    "drawing": lambda at: np.where(_ramp(at, 255) % 32 > 15, 250, 4) + _ramp(at, 9999) % 9 - 4,
+}
+
+
+@situation("8-bit values that are the remainders of 12 bit, as `astype(uint8)` makes", "a caution with their rows")
+@situation("images of 8 bit with noise, bright letters, or of black and white alone", "no such caution")
+def test_overflows_of_8_bit(ask: Asking, tmp_path: Path) -> None:
+    def told(name: str, pictures: Sequence[np.ndarray]) -> str:
+        files = [encoded(picture.astype(np.uint8), "PNG") for picture in pictures]
+        return ask("look", image_set(tmp_path / name, files)).out
+
+    said = told("set", [_ramp(at, 4095 if at % 3 == 0 else 255) for at in range(12)])
+    assert "the remainders of greater values do (line 2, 5, 8, 11)" in said
+    for name, drawn in EIGHT_BITS.items():
+        assert "remainders" not in told(name, [drawn(at).clip(0, 255) for at in range(12)]), name
+
+
 def _padded(at: int, **tags: Any) -> bytes:
     values = np.pad(smooth(at, 4000, least=600)[:, 5:], ((0, 0), (5, 0)))
     return dicom(values, BitsStored=12, **tags)

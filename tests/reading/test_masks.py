@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy.ndimage import maximum_filter
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
 from tests.worlds.files import write_table
@@ -683,12 +684,13 @@ def drawn(at: int) -> np.ndarray:
     return ((down - middle[0]) / radii[0]) ** 2 + ((across - middle[1]) / radii[1]) ** 2 <= 1
 
 
-def folder_of_masks(folder: Path, masks: Sequence[np.ndarray]) -> Path:
+def folder_of_masks(folder: Path, masks: Sequence[np.ndarray], scale: int = 1) -> Path:
     """Images images/1.png and so on, brighter in lesions, and these masks."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
     for at, mask in enumerate(masks):
         pixels = np.random.default_rng(at).normal(80, 10, (48, 48)) + 60 * drawn(at)
+        pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
         (folder / "images" / f"{at + 1}.png").write_bytes(encoded(pixels.clip(0, 255).astype(np.uint8), "PNG"))
         (folder / "masks" / f"{at + 1}.png").write_bytes(encoded(mask, "PNG"))
     return folder
@@ -704,6 +706,8 @@ MISPLACED = {
     "mirrored": [gray(drawn(at))[:, ::-1] for at in range(30)],
     "mirrored from top to bottom": [gray(drawn(at))[::-1] for at in range(30)],
     "transposed (rows for columns)": [gray(drawn(at)).T for at in range(30)],
+    "moved by about 12% to the left": [gray(np.roll(drawn(at), 6, axis=1)) for at in range(30)],
+    "moved by about 8% up and 8% to the right": [gray(np.roll(drawn(at), (4, -4), axis=(0, 1))) for at in range(30)],
     "with the image after theirs": [gray(drawn((at + 1) % 30)) for at in range(30)],
     "with the image before theirs": [gray(drawn((at - 1) % 30)) for at in range(30)],
     "in another order: of names as numbers": [gray(drawn(number - 1)) for number in AS_TEXT],
@@ -719,11 +723,25 @@ MISPLACED = {
     "masks of the next image, or named in another order than images, as 10 before 2, so that each is of another image",
     "a caution among the first lines, with what fits better",
 )
+@situation("masks that all lie 5% of the side or more beside their lesions", "a caution, with the way back")
 @situation("masks that lie on their images", "no caution, also of the real sets that we have")
 def test_masks_that_fit_better_elsewhere(ask: Asking, tmp_path: Path, how: str) -> None:
     said = ask("look", folder_of_masks(tmp_path / "set", [np.ascontiguousarray(mask) for mask in MISPLACED[how]])).out
     caution = f"caution: lesions: masks fit the edges in 30 images clearly better {how}"
     assert (caution in said) if how else ("lesions:" not in said), said
+
+
+@situation("masks that are larger than their lesions all around", "no caution")
+@situation("specks of a pixel in masks beside their lesions", "a caution with how many masks have them")
+def test_generous_masks_and_specks(ask: Asking, tmp_path: Path) -> None:
+    large = [gray(maximum_filter(drawn(at), 5)) for at in range(30)]
+    assert "lesions:" not in ask("look", folder_of_masks(tmp_path / "large", large)).out
+    specked = [np.kron(gray(drawn(at)), np.ones((4, 4), np.uint8)) for at in range(30)]
+    for at, mask in enumerate(specked[:7]):
+        mask[(3, 150)[at % 2], 5:7] = 255
+    folder = folder_of_masks(tmp_path / "specked", specked, scale=4)
+    said = ask("look", folder).out
+    assert "7 of 30 masks have specks of 1 or 2 px beside a lesion, which count as lesion" in said
 
 
 def outlined(lesion: np.ndarray) -> np.ndarray:
@@ -739,7 +757,7 @@ def test_outlines_as_masks(ask: Asking, tmp_path: Path) -> None:
     lines = folder_of_masks(tmp_path / "lines", [gray(outlined(drawn(at))) for at in range(8)])
     assert "8 of 8 masks are lines around an area: fill them, if they mean it" in ask("look", lines).out
     net = np.zeros((48, 48), bool)
-    net[4:44:8, 4:44] = net[4:44, 4:44:8] = True
+    net[4:44:8, 4:40] = net[4:44, 4:40:8] = True
     nets = folder_of_masks(tmp_path / "nets", [gray(np.roll(net, at, axis=1)) for at in range(8)])
     assert "lesions:" not in ask("look", nets).out
 

@@ -1236,6 +1236,18 @@ def test_two_scales_in_a_column(command: str, ask: Asking) -> None:
     assert ask(command, predictions(of_patient, target), "--out", f"{command}patients").code == 0
 
 
+@situation("logits that were cut off at the end of 16 bits, 65504, or of 32 bits", "a caution with their number")
+def test_scores_at_the_end_of_a_format(ask: Asking) -> None:
+    logits = np.random.default_rng(0).normal(4 * TARGET, 3)
+    logits[[5, 8, 11]] = 65504, -65504, 65504
+    frame = pd.DataFrame({"patient": range(COUNT), "target": TARGET, "score": logits})
+    frame.to_csv("p.csv", index=False)
+    said = ask("validate", "p.csv", "--scores", "logits", "--threshold", "0", "--out", "out").out
+    assert "3 scores are the largest number of 16 bits: compute them with 32 bits" in said
+    said = ask("audit", "p.csv", "--scores", "logits", "--out", "audit").out
+    assert "3 scores are the largest number of 16 bits: compute them with 32 bits" in said
+
+
 @situation("a score such as 0.5 for all cases without one", "a caution: how many have it, leave their cells empty")
 @situation("a column of scores that is the target itself", "a caution")
 @situation("rounded scores, scores of votes, and probabilities that reach 0 and 1", "no such caution")

@@ -26,7 +26,7 @@ from assay.data.files.kinds import cautions_of, columns_left_out, factor_of, wei
 from assay.data.files.restated import restated
 from assay.data.files.roles import called_calls, called_patient, called_unit, models_of, roles_of, some_values
 from assay.data.files.score_cases import comparison_line, read_score_table, require_no_models, require_one_row_each
-from assay.data.files.scored import ScoredRows, read_scored_rows, usable
+from assay.data.files.scored import ScoredRows, overflow_words, read_scored_rows, usable
 from assay.data.files.table import (
     TextTable,
     absences,
@@ -447,6 +447,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         else " ".join(dict.fromkeys(filter(None, (scales_of_parts(file.rows) for file in files)))),
         "sorted scores": " and ".join(file.name for file in files if is_sorted_apart(file.rows)),
         "repeated scores": " ".join(filter(None, map(_filled_score, files))),
+        "scores cut off": "; ".join(text for file in files if (text := overflow_words(file.rows.score))),
         "threshold": "; ".join(
             f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
             for file, (at, _) in zip(files, thresholds, strict=True)

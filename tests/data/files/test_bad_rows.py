@@ -305,7 +305,8 @@ def test_all_that_is_wrong_with_a_line_is_told(tmp_path: Path) -> None:
     assert str(caught.value).splitlines()[:3] == [
         "1 bad line in data.csv:",
         "  line 10 'gone.png': the file is missing; put it there, or take the row out of the table",
-        "  line 10 'gone.png': age is 'old', which is not a number; write a number or leave it empty, or make age categorical",
+        "  line 10 'gone.png': age is 'old', which is not a number; write a number or leave it empty, "
+        "or make age categorical",
     ]
     dataset = load(folder, factors={"age": FactorSpec(kind="continuous")}, skip_bad_rows=True)
     assert dataset.card.left_out == ("line 10: the file is missing and age is 'old', which is not a number",)

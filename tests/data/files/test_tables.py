@@ -172,7 +172,10 @@ def test_factor_columns_by_kind() -> None:
             FactorSpec(kind="categorical", levels=("left", "right")),
             "'rigth' is no level of the factor; did you mean 'right'?",
         ),
-        (FactorSpec(), "side is 'rigth', which is not a number; write a number or leave it empty, or make side categorical"),
+        (
+            FactorSpec(),
+            "side is 'rigth', which is not a number; write a number or leave it empty, or make side categorical",
+        ),
         (FactorSpec(kind="ordinal"), "side is 'rigth', which is not a number; give side its levels in order"),
     ],
 )

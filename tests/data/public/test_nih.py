@@ -106,7 +106,8 @@ def test_all_bad_rows_at_once(tmp_path: Path) -> None:
         load("nih", folder, finding="Mass")
     assert str(caught.value).splitlines() == [
         "6 bad lines in Data_Entry_2017.csv:",
-        "  line 2 '00000001_000.png': age is 'old', which is not a number; write a number or leave it empty, or make age categorical",
+        "  line 2 '00000001_000.png': age is 'old', which is not a number; write a number or leave it empty, "
+        "or make age categorical",
         "  line 3 '00000001_001.png': its patient is not given; say whose image it is",
         "  line 4 '00000002_000.png': 'W' is no level of the factor; levels: F, M",
         "  line 5 '00000003_000.png': its labels name 'Effusions', which is none of the 14 findings; write the labels "

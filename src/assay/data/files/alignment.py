@@ -116,14 +116,38 @@ def misplaced_masks(
     edges = np.stack([_edge_strength(images[rows[at]]) for at in chosen])
     fits = _excess(edges, outlines)
     plain = np.diag(fits)
-    others = [(how, np.diag(_excess(edges, turn(outlines)))) for how, turn in _TURNS.items()]
+    turned = [(how, np.diag(_excess(edges, turn(outlines)))) for how, turn in _TURNS.items()]
     orders = _orders([names[at] for at in chosen])
-    others += [(how, fits[np.arange(len(chosen)), outline_of]) for how, outline_of in orders]
+    turned += [(how, fits[np.arange(len(chosen)), outline_of]) for how, outline_of in orders]
+    moved = {step: np.diag(_excess(edges, _moved(outlines, *step))) for step in _STEPS}
+    # Masks that are too large fit better moved to any side: one way must fit better than the opposite one too.
+    one_way = {(y, x): fit for (y, x), fit in moved.items() if _standard_errors(fit - moved[-y, -x], codes) >= _SURE}
+    others = [*turned, *((_step_words(*step), fit) for step, fit in one_way.items())]
     how, fit = max(others, key=lambda other: _standard_errors(other[1] - plain, codes))
-    least = max(_SURE, _CLEARER * abs(_standard_errors(plain, codes)))
+    as_they_are = _standard_errors(plain, codes)  # near their place masks fit somewhat too
+    least = max(_SURE, _CLEARER * (abs(as_they_are) if how in dict(turned) else -as_they_are))
     if _standard_errors(fit, codes) < least or _standard_errors(fit - plain, codes) < _SURE:
         return ""
     return f"masks fit the edges in {len(chosen):,} images clearly better {how}: check how they were written"
+
+
+_STEPS = [(y, x) for far in (3, 5, 8, 12) for y in (-far, 0, far) for x in (-far, 0, far) if (y, x) != (0, 0)]
+"""Pixels down and to the right by which masks are moved, at `_SIDE`."""
+
+
+def _moved(outlines: Float[np.ndarray, "n side side"], down: int, right: int) -> Float[np.ndarray, "n side side"]:
+    """The outlines at another place; what leaves the image is lost."""
+    moved = np.zeros_like(outlines)
+    rows, columns = (slice(max(step, 0), _SIDE + min(step, 0)) for step in (down, right))
+    rows_before, columns_before = (slice(max(-step, 0), _SIDE - max(step, 0)) for step in (down, right))
+    moved[:, rows, columns] = outlines[:, rows_before, columns_before]
+    return moved
+
+
+def _step_words(down: int, right: int) -> str:
+    sides = [("down" if down > 0 else "up", down), ("to the right" if right > 0 else "to the left", right)]
+    parts = [f"{100 * abs(step) / _SIDE:.0f}% {side}" for side, step in sides if step]
+    return f"moved by about {' and '.join(parts)} (of the image's side)"
 
 
 def hollow_masks(masks: np.ndarray, rows: Int[np.ndarray, " n"]) -> str:

@@ -19,7 +19,17 @@ from assay.core.errors import DataError, ExtraError, StoreError
 from assay.core.files import content_hash, file_state, read_stored_bytes, release
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
-from assay.data.files.fitting import PAD, Framing, Placement, cut_off, fit_image, fit_labels, is_colored, vanished
+from assay.data.files.fitting import (
+    PAD,
+    Framing,
+    Placement,
+    cut_off,
+    fit_image,
+    fit_labels,
+    has_specks,
+    is_colored,
+    vanished,
+)
 from assay.data.files.pictures import (
     HINT,
     VALUES,
@@ -238,13 +248,13 @@ def _list_values(values: list[int]) -> str:
 #
 # `data.files.fitting` fits an image and its mask into a square.
 
-IMAGE_VERSION = 8
+IMAGE_VERSION = 9
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256
 VANISHED = "vanished"
 """The note of a mask with lesions that are too small to be seen at study resolution."""
-CUT_OFF = "cut off"
+CUT_OFF, SPECKS = "cut off", "specks"
 """The note of a mask with lesions outside the part of the image that is shown."""
 
 Channels = Literal["auto", "gray", "color"]
@@ -441,7 +451,7 @@ def decode_masks(
     cache: ArrayCache,
     framing: Framing = PAD,
 ) -> Decoded:
-    """Return all masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, `VANISHED` and `CUT_OFF`.
+    """Return all masks as label maps, uint8 [n, 1, size, size]; with notes: those of `Labels`, and the ones above.
 
     Args:
         digests: Names of the masks' content and of the meaning of their values.
@@ -452,7 +462,8 @@ def decode_masks(
         out[0] = fit_labels(labels.values, size, framing)
         small = (VANISHED,) if vanished(labels.values, out[0], framing) else ()
         outside = (CUT_OFF,) if cut_off(labels.values, framing) else ()
-        return _Filled((*labels.notes, *small, *outside))
+        specks = (SPECKS,) if has_specks(labels.values) else ()
+        return _Filled((*labels.notes, *small, *outside, *specks))
 
     name = name_of("labels", digests, size, *((framing.label,) if framing.label else ()))
     return _fill(name, (len(sources), 1, size, size), np.dtype(np.uint8), one, cache)
@@ -465,7 +476,13 @@ _FAR = 3
 
 
 def _sign_hint(picture: DecodedImage) -> tuple[str, ...]:
-    """Return the hint that values of 16 bit, whose format states no range, have lost their sign."""
+    """Return the hint that values of 16 bit, whose format states no range, have lost their sign, or those of 8 bit
+    their upper bits.
+    """
+    if picture.pixels.dtype == np.uint8:
+        from assay.data.files.hints import OVERFLOW, overflows
+
+        return (HINT + OVERFLOW,) if overflows(np.atleast_3d(picture.pixels)[..., 0]) else ()
     if picture.used is None or picture.used.signed or picture.display:
         return ()
     from assay.data.files.hints import WRAPPED, wraps  # here: it loads for deep images alone

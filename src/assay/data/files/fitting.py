@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
+from assay.core.opencv import cv2
 from assay.data.files.pictures import scaled
 from assay.data.files.table import Unreadable
 from assay.spec.schema import DataSpec, Fit, Resize
@@ -217,6 +218,17 @@ def cut_off(labels: UInt8[np.ndarray, "h w"], framing: Framing) -> bool:
         for kind in np.unique(labels[labels > 0])
         for numbers, count in (_lesions(labels == kind),)
     )
+
+
+_SPECK, _TIMES = 2, 100
+"""Pixels of a speck at most, and times that a lesion in the same mask is larger."""
+
+
+def has_specks(labels: UInt8[np.ndarray, "h w"]) -> bool:
+    """Return whether a label map has specks of a pixel or two beside a lesion, as compression or a brush leave them."""
+    lesion = (labels > 0).astype(np.uint8)
+    areas = cv2.connectedComponentsWithStats(lesion, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+    return bool(areas.size > 1 and areas.min() <= _SPECK and areas.max() >= _TIMES * _SPECK)
 
 
 def vanished(labels: UInt8[np.ndarray, "h w"], fitted: UInt8[np.ndarray, "size size"], framing: Framing = PAD) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Shaped
 
-WRAPPED, PADDING, SHAPE, SIGN = "wrapped", "padding", "presentation", "sign"
+WRAPPED, OVERFLOW, PADDING, SHAPE, SIGN = "wrapped", "overflow", "padding", "presentation", "sign"
 UNIT, ASPECT, KIND = "unit ", "aspect ", "kind "
 """Followed by a unit, by the height of a pixel over its width, and by an attribute with its value."""
 
@@ -17,6 +17,10 @@ _CROSSING, _REST = 0.001, 0.1
 """Share of neighbors that cross zero, from which values are wrapped, and share of jumps that may remain with a sign."""
 _DIFFERENT = 8
 """Different values below zero, from which they are no marks of one gray level."""
+_OFTEN, _MORE = 0.01, 2
+"""Share of the neighbors in 8 bit that jump between the ends of the range, and times other large jumps."""
+_MIDDLE = 0.2
+"""Least share of the pixels that are neither dark nor bright: of drawings and text fewer are."""
 _PIXELS = 1 << 19
 """About so many pixels of an image are compared with their neighbors."""
 
@@ -47,4 +51,29 @@ def wraps(values: Shaped[np.ndarray, "h w"], bits: int) -> bool:
         and rest.sum() <= _REST * jumps.sum()
         and len(np.unique(high[crossing & (high < full - 1)])) >= _DIFFERENT
         and len(np.unique(low[crossing])) >= _DIFFERENT  # a black surround has one value
+    )
+
+
+def overflows(values: Shaped[np.ndarray, "h w"]) -> bool:
+    """Return whether gray values of 8 bit are the remainders of greater ones, as a cast from 12 bit leaves them.
+
+    Neighbors then jump between the dark and the bright end of the range, and hardly any jump as far elsewhere.
+
+    Examples:
+        >>> ramp = np.add.outer(np.arange(0, 4096, 32), np.arange(0, 256, 8))
+        >>> overflows((ramp % 256).astype(np.uint8)), overflows((ramp // 20).astype(np.uint8))
+        (True, False)
+    """
+    if values.ndim != 2 or min(values.shape) < 2:
+        return False
+    rows = values[:: max(1, values.size // _PIXELS)].astype(np.int64)
+    if ((rows >= 64) & (rows < 192)).mean() < _MIDDLE:
+        return False
+    low, high = np.minimum(rows[:, 1:], rows[:, :-1]), np.maximum(rows[:, 1:], rows[:, :-1])
+    jumps = high - low > 128
+    crossing = jumps & (low < 256 * _NEAR) & (high >= 256 * (1 - _NEAR))
+    return bool(
+        crossing.sum() >= max(_OFTEN * low.size, _MORE * (jumps & ~crossing).sum())
+        and len(np.unique(high[crossing])) >= _DIFFERENT
+        and len(np.unique(low[crossing])) >= _DIFFERENT
     )

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int, Shaped
 from assay.core.opencv import cv2
 from assay.data.files.decode import Decoded
 from assay.data.files.fitting import Framing
-from assay.data.files.hints import ASPECT, KIND, PADDING, SHAPE, SIGN, UNIT, WRAPPED
+from assay.data.files.hints import ASPECT, KIND, OVERFLOW, PADDING, SHAPE, SIGN, UNIT, WRAPPED
 from assay.data.files.pictures import HINT, OWN_RANGE, VALUES
 from assay.spec.data import LESION
 
@@ -51,6 +51,8 @@ def _listed_rows(numbers: Sequence[int], word: str) -> str:
 _HINTS = {
     WRAPPED: "values jump from one end of their range to the other between neighboring pixels, as negative ones do "
     "that were stored without a sign ({}): store them as signed (PixelRepresentation 1), or add an offset",
+    OVERFLOW: "values of 8 bit jump between black and white from one pixel to the next, as the remainders of greater "
+    "values do ({}): save them over the range of 8 bit, or with 16 bit",
     PADDING: "padding around the image is shown bright ({}): store it as the darkest value",
     SHAPE: "PresentationLUTShape contradicts PhotometricInterpretation, which decides what is bright here ({}): "
     "viewers may show these images inverted, so correct one of them",

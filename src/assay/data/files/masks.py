@@ -20,6 +20,7 @@ from assay.data.files.decode import (
     CUT_OFF,
     ONE,
     SMOOTH,
+    SPECKS,
     UNIT,
     VANISHED,
     Decoded,
@@ -42,7 +43,7 @@ from assay.spec.schema import IGNORE, BoxesSpec, DataSpec
 
 # The masks of a whole set: where each comes from, how they are decoded, and checks that need all of them together.
 
-_MOST, _NEARLY_ALL, _LEAST = 0.5, 0.9, 5
+_MOST, _NEARLY_ALL, _OFTEN, _LEAST = 0.5, 0.9, 0.01, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,13 @@ def mask_notes(
     if with_lesion >= _LEAST and 2 * (most := max(alike.values())) > with_lesion:
         same = f"{most:,} of {with_lesion:,} masks are the same: of one image, or a template"
         read["lesions"] = "; ".join(filter(None, (read.get("lesions"), same)))
+    specked = len(set(decoded.notes.get(SPECKS, ())) & set(rows.tolist()))
+    if specked > max(1, _OFTEN * with_lesion):
+        specks = (
+            f"{specked:,} of {with_lesion:,} masks have specks of 1 or 2 px beside a lesion, which count as lesion: "
+            "take them out, if compression or a brush left them"
+        )
+        read["lesions"] = "; ".join(filter(None, (read.get("lesions"), specks)))
     several = [f"{kind} in {count:,} images" for kind, count in zip(meaning.kinds, counts[1:].tolist(), strict=True)]
     return (
         ([", ".join(several)] if len(several) > 1 else []),

@@ -38,6 +38,19 @@ _NEAR_HALF = 0.75
 """Confidences of the predicted class come nearer to 0.5 than this."""
 
 
+_LARGEST = {float(np.finfo(kind).max): bits for kind, bits in ((np.float16, 16), (np.float32, 32))}
+"""Largest numbers of formats -> their bits: where logits overflowed and were cut off."""
+
+
+def overflow_words(score: Float[np.ndarray, " n"]) -> str:
+    """Return how many scores are the largest number of a format, where logits overflowed; empty where none are."""
+    size = np.abs(score)
+    counts = {bits: int((size.astype(np.float32) == np.float32(most)).sum()) for most, bits in _LARGEST.items()}
+    return ", ".join(
+        f"{count:,} scores are the largest number of {bits} bits" for bits, count in counts.items() if count
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredRows:
     """Rows of a table that have a class, a score and a patient.
