@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from assay.core.types import Factor
-from assay.data.files.roles import ORIGINS, SPLITS, called_case_weight, called_unit, holds_patients, words_of
+from assay.data.files.roles import ORIGINS, SPLITS, TRAINING, called_case_weight, called_unit, holds_patients, words_of
 from assay.data.files.table import (
     TextTable,
     absences,
@@ -220,10 +220,14 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
     return {key: "; ".join(some) for key, some in cautions.items() if some}
 
 
+_STAGES = frozenset({"x", "is"})
+"""What stages of tumors are besides numbers: not assessed, and in situ."""
+
+
 def _two_codings(name: str, values: Collection[str]) -> str:
     """Return a sentence on levels of which some are numbers and others words, as 1, 2, F and M; empty without both."""
     numeric = sorted(value for value in values if number(value) is not None)
-    words = sorted(value for value in values if value.isalpha() and fold(value) not in _UNKNOWN)
+    words = sorted(value for value in values if value.isalpha() and fold(value) not in _UNKNOWN | _STAGES)
     if len(values) > LEVELS or min(len(numeric), len(words)) < 2 or len(numeric) + len(words) < len(values):
         return ""
     return f"{name} has numbers ({', '.join(numeric)}) and words ({', '.join(words)}): write all in one way"
@@ -263,7 +267,7 @@ def split_counts(table: TextTable, column: str = "", target: str = "") -> dict[s
     """
     for name in (other for other in table.header if other != column and words_of(other) & SPLITS):
         counts = Counter(table.present(name))
-        if len(counts) <= LEVELS and {fold(part) for part in counts} & {"train", "training"}:
+        if len(counts) <= LEVELS and {fold(part) for part in counts} & TRAINING:
             listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
             lacking = _classes_lacking(table, name, target) if target in table.header else ""
             return {"parts": f"all rows are read, of each value of {name}: {listed}{lacking}"}

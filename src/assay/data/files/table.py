@@ -318,6 +318,8 @@ _SHORT = (
 """Words of sex and of side -> what they mean, in columns that hold nothing else."""
 _MOST_SPELLINGS = 30
 """A column with more different values is of neither."""
+_WATER_AND_FAT = {"w", "f"}
+"""Kinds of images of Dixon MRI, in a column without any word of males."""
 _OF_NEITHER = frozenset({"unknown", "unk", "u", "o", "x", "other", "diverse", "divers", "d", "both", "bilateral", "b"})
 
 
@@ -325,7 +327,8 @@ def _meanings(folded: Collection[str]) -> Mapping[str, str]:
     """Return what the values of a column of sex or of side mean; empty of another one."""
     for words in _SHORT:
         known = {*words, *words.values()}
-        if known.intersection(folded) and known.union(_OF_NEITHER).issuperset(folded):
+        of_words = known.intersection(folded)
+        if of_words and of_words != _WATER_AND_FAT and known.union(_OF_NEITHER).issuperset(folded):
             return words
     return {}
 
