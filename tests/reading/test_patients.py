@@ -388,7 +388,9 @@ def test_numbers_of_each_site(ask: Asking, tmp_path: Path, form: str) -> None:
     "a caution of validate, audit and look: put the fold into the ids",
 )
 @situation("predictions of several folds that share patients, by whatever ids", "a caution: networks may know them")
-@situation("patients that training and test share, whose ids are plain numbers", "the same; in a look, a finding")
+@situation(
+    "patients that training and test share, whose ids are plain numbers", "networks may know them; in a look, a finding"
+)
 @situation("patients of one fold each", "no caution")
 def test_numbers_of_each_fold(ask: Asking, tmp_path: Path) -> None:
     folds = [at // 24 + 1 for at in range(120)]
@@ -515,6 +517,7 @@ def test_visits_as_patients(ask: Asking, tmp_path: Path, form: str) -> None:
     "images in folders that are named after patients, of which some are of another one by the table",
     "a caution with their number and the first line",
 )
+@situation("the same, where some images are in no folder, or of no patient", "no caution")
 def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
     rows: list[tuple[str, int, str]] = []
     for at in range(48):
@@ -523,6 +526,11 @@ def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
         Image.fromarray(np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)).save(path)
         rows.append((f"P{at // 4}/{at}.png", at % 2, f"P{at // 4}"))
     table = pd.DataFrame(rows, columns=["image", "label", "patient"])
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    for at in (46, 47):
+        (tmp_path / "set" / rows[at][0]).rename(tmp_path / "set" / f"{at}.png")
+        table.loc[at, "image"] = f"{at}.png"
+    table.loc[3, "patient"] = ""
     table.to_csv(tmp_path / "set" / "data.csv", index=False)
     assert "contradictory" not in ask("look", tmp_path / "set", "--out", "look").out
     table.loc[5:6, "patient"] = "P9"

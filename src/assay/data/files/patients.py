@@ -173,11 +173,11 @@ def _in_other_folders(table: TextTable, patient: str, image: str) -> str:
     paths = [cell.replace("\\", "/").split("/")[:-1] for cell in table.column(image, "data")]
     for level in range(max(map(len, paths), default=0)):
         folders = [path[level] if level < len(path) else "" for path in paths]
-        named = {*folders} & {*people}
+        named = {folder for folder in {*folders} & {*people} if not absent(folder)}
         if len(named) < max(_FEWEST_FOLDERS, _NAMED * len({*people})):
             continue
         rows = zip(table.numbers, folders, people, strict=True)
-        if other := [line for line, folder, who in rows if folder in named and folder != who]:
+        if other := [line for line, folder, who in rows if folder in named and not absent(who) and folder != who]:
             return (
                 f"{len(other):,} images lie in the folder of another patient than {patient} says, the first in "
                 f"{table.counted[0] or 'line'} {other[0]}: correct one of them"
