@@ -220,14 +220,10 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
     return {key: "; ".join(some) for key, some in cautions.items() if some}
 
 
-_STAGES = frozenset({"x", "is"})
-"""What stages of tumors are besides numbers: not assessed, and in situ."""
-
-
 def _two_codings(name: str, values: Collection[str]) -> str:
-    """Return a sentence on levels of which some are numbers and others words, as 1, 2, F and M; empty without both."""
+    """Return a sentence on levels that are numbers and words, as 1, 2, F and M; empty of stages, as 2, X and is."""
     numeric = sorted(value for value in values if number(value) is not None)
-    words = sorted(value for value in values if value.isalpha() and fold(value) not in _UNKNOWN | _STAGES)
+    words = sorted(value for value in values if value.isalpha() and fold(value) not in {*_UNKNOWN, "x", "is"})
     if len(values) > LEVELS or min(len(numeric), len(words)) < 2 or len(numeric) + len(words) < len(values):
         return ""
     return f"{name} has numbers ({', '.join(numeric)}) and words ({', '.join(words)}): write all in one way"

@@ -318,17 +318,14 @@ _SHORT = (
 """Words of sex and of side -> what they mean, in columns that hold nothing else."""
 _MOST_SPELLINGS = 30
 """A column with more different values is of neither."""
-_WATER_AND_FAT = {"w", "f"}
-"""Kinds of images of Dixon MRI, in a column without any word of males."""
 _OF_NEITHER = frozenset({"unknown", "unk", "u", "o", "x", "other", "diverse", "divers", "d", "both", "bilateral", "b"})
 
 
 def _meanings(folded: Collection[str]) -> Mapping[str, str]:
-    """Return what the values of a column of sex or of side mean; empty of another one."""
+    """Return what the values of a column of sex or of side mean; empty of another one, as of water and fat (W, F)."""
     for words in _SHORT:
         known = {*words, *words.values()}
-        of_words = known.intersection(folded)
-        if of_words and of_words != _WATER_AND_FAT and known.union(_OF_NEITHER).issuperset(folded):
+        if known.intersection(folded) not in (set(), {"f", "w"}) and known.union(_OF_NEITHER).issuperset(folded):
             return words
     return {}
 

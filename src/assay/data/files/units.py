@@ -35,8 +35,8 @@ _UNITS: Mapping[frozenset[str], Mapping[float, str]] = {
     frozenset({"percent", "percentage", "pct", "share", "fraction"}): {100.0: "percent among shares"},
 }  # fmt: skip
 """Words of the names of columns -> how many times greater a number is in another unit, and which units these are."""
-_STATED = frozenset({"mm", "cm", "kg", "lb"})
-"""Words of names that state a unit: numbers in two others are none of theirs."""
+_UNITS_IN_NAMES = frozenset({"mm", "cm", "kg", "lb"})
+"""Words of names that are units: numbers of such a column are in no two others."""
 _INCHES, _TALLEST = 2.54, 250
 """Centimeters of an inch, and how many no length in a body exceeds: widths of pictures in pixels do."""
 
@@ -82,7 +82,7 @@ def mixed_units(name: str, cells: Sequence[str], comma: bool) -> str:
     groups = _two_groups(np.sort(np.log(numbers)))
     if groups is None:
         return ""
-    units = _units_of(words, float(numbers.max())) or _OF_ANYTHING
+    units = _unit_factors(words, float(numbers.max())) or _OF_ANYTHING
     error = 1.25 * groups.deviation * math.sqrt(1 / len(groups.low) + 1 / len(groups.high))
     factor = min(units, key=lambda each: abs(math.log(each) - groups.distance))
     near = max(_NEAR, _OF_DISTANCE * math.log(factor), min(2 * error, _FARTHEST) if units is not _OF_ANYTHING else 0)
@@ -97,13 +97,13 @@ def mixed_units(name: str, cells: Sequence[str], comma: bool) -> str:
     )
 
 
-def _units_of(words: set[str], greatest: float) -> dict[float, str]:
+def _unit_factors(words: set[str], greatest: float) -> dict[float, str]:
     """Return the factors between units of a quantity with these words in its name; empty of an unknown one."""
     units = dict(chain.from_iterable(unit.items() for of, unit in _UNITS.items() if words & of))
     if greatest > _TALLEST:
         units.pop(_INCHES, None)
-    stated = words & _STATED
-    return {factor: text for factor, text in units.items() if not stated or stated & {*text.split()}}
+    in_name = words & _UNITS_IN_NAMES
+    return {factor: text for factor, text in units.items() if not in_name or in_name & {*text.split()}}
 
 
 def _number_or_age(cell: str, comma: bool) -> float | None:
