@@ -72,6 +72,7 @@ def test_thumbnails(ask: Asking, tmp_path: Path, thumbnail: str) -> None:
             (thumbnail.format(at), 8),
             (f"{at}_small.png", 32),
             (f"x{at}_small.png", 8),
+            (f"thumbs/y{at}_thumb.png", 8),
         ):
             for path in (tmp_path / "set" / name, tmp_path / "classes" / "ab"[at % 2] / name):
                 path.parent.mkdir(parents=True, exist_ok=True)

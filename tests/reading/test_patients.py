@@ -388,6 +388,9 @@ def test_numbers_of_each_site(ask: Asking, tmp_path: Path, form: str) -> None:
     "a caution of validate, audit and look: put the fold into the ids",
 )
 @situation("predictions of several folds that share patients, by whatever ids", "a caution: networks may know them")
+@situation(
+    "patients that training and test share, whose ids are plain numbers", "networks may know them; in a look, a finding"
+)
 @situation("patients of one fold each", "no caution")
 def test_numbers_of_each_fold(ask: Asking, tmp_path: Path) -> None:
     folds = [at // 24 + 1 for at in range(120)]
@@ -402,6 +405,11 @@ def test_numbers_of_each_fold(ask: Asking, tmp_path: Path) -> None:
     predictions(patient=hashes, fold=folds).to_csv("p.csv", index=False)
     known = "12 of 12 patients are in several values of fold: if networks were trained on the other parts, they know"
     assert known in ask("validate", "p.csv", "--out", "out").out
+    frame = predictions(patient=ids, split=[("train", "test")[at // 60] for at in range(120)])
+    frame.to_csv("p.csv", index=False)
+    assert known.replace("fold", "split") in ask("validate", "p.csv", "--out", "out").out
+    said = looked(ask, images(tmp_path / "set", frame.drop(columns="score")))
+    assert ("share patients" in said, "patients by site" in said) == (True, False)
     predictions(patient=[at // 2 + 1 for at in range(120)], fold=folds).to_csv("p.csv", index=False)
     assert "patients by site" not in ask("validate", "p.csv", "--out", "out").out
 
@@ -411,6 +419,9 @@ def test_numbers_of_each_fold(ask: Asking, tmp_path: Path) -> None:
     "a caution with their number and the first line: an id may stand for several people",
 )
 @situation("patients who grow older, whose sex is missing in some rows or written M and male", "no caution")
+@situation(
+    "patients with ages in months, or of 300 for over 89, or with birth weights of several children", "no caution"
+)
 def test_contradictory_patients(ask: Asking, tmp_path: Path) -> None:
     sex = ["F" if at % 4 < 2 else "M" for at in range(120)]
     contradictions = {
@@ -431,7 +442,11 @@ def test_contradictory_patients(ask: Asking, tmp_path: Path) -> None:
     )
     spelled = [{"F": ["F", "female"], "M": ["M", "unknown"]}[letter][at % 2] for at, letter in enumerate(sex)]
     older = [40 + at // 2 % 30 + 8 * (at % 2) for at in range(120)]
-    for columns in ({"sex": spelled}, {"age": older}, {"sex": [*map(str, sex[:60]), *[""] * 60]}):
+    months = [30 + at // 2 * 2 + 40 * (at % 2) for at in range(120)]
+    coded = [300 if at in (7, 11, 15) else 88 for at in range(120)]
+    weights = [3000 + 10 * at for at in range(120)]
+    for columns in ({"sex": spelled}, {"age": older}, {"sex": [*map(str, sex[:60]), *[""] * 60]}, {"age": months},
+                    {"age": coded}, {"birth_weight": weights}):  # fmt: skip
         predictions(**columns).to_csv("p.csv", index=False)
         assert "contradictory" not in ask("validate", "p.csv", "--out", "out").out
 
@@ -502,6 +517,7 @@ def test_visits_as_patients(ask: Asking, tmp_path: Path, form: str) -> None:
     "images in folders that are named after patients, of which some are of another one by the table",
     "a caution with their number and the first line",
 )
+@situation("the same, where some images are in no folder, or of no patient", "no caution")
 def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
     rows: list[tuple[str, int, str]] = []
     for at in range(48):
@@ -510,6 +526,11 @@ def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
         Image.fromarray(np.random.default_rng(at).integers(0, 256, (16, 16)).astype(np.uint8)).save(path)
         rows.append((f"P{at // 4}/{at}.png", at % 2, f"P{at // 4}"))
     table = pd.DataFrame(rows, columns=["image", "label", "patient"])
+    table.to_csv(tmp_path / "set" / "data.csv", index=False)
+    for at in (46, 47):
+        (tmp_path / "set" / rows[at][0]).rename(tmp_path / "set" / f"{at}.png")
+        table.loc[at, "image"] = f"{at}.png"
+    table.loc[3, "patient"] = ""
     table.to_csv(tmp_path / "set" / "data.csv", index=False)
     assert "contradictory" not in ask("look", tmp_path / "set", "--out", "look").out
     table.loc[5:6, "patient"] = "P9"

@@ -1299,6 +1299,21 @@ def test_scores_of_another_finding(ask: Asking) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["sybil_pred", "sybil", "sybil_call"])
+@situation("scores and calls of a network, or the target again, that are called after it, as `sybil_prob`", "read")
+def test_scores_called_after_a_network(ask: Asking, name: str) -> None:
+    frame = pd.DataFrame({"patient": range(COUNT), "label": TARGET, "sybil_prob": PROBABILITY})
+    noise = np.random.default_rng(0).integers(0, 2, COUNT)
+    columns = {"calls": PROBABILITY >= 0.3, "target": TARGET, "constant": np.ones(COUNT), "empty": [""] * COUNT}
+    if name == "sybil_pred":
+        columns["calls of rounded scores"] = noise
+    for what, cells in columns.items():
+        values = cells if what == "empty" else np.asarray(cells).astype(int)
+        frame.assign(**{name: values}).to_csv("p.csv", index=False)
+        answer = ask("validate", "p.csv", "--score", "sybil_prob", "--target", "label", "--out", "out")
+        assert answer.code == 0, (what, answer.err)
+
+
 @pytest.mark.parametrize("sizes", [(50, 100), (60,), (1,), (119,)])
 @pytest.mark.parametrize("kind", [np.asarray, list, torch.tensor])
 @situation(

@@ -878,6 +878,8 @@ def _ordinary(draw: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
         "count": draw.poisson(4, rows) + 1.0,
         "exposure": np.exp(draw.uniform(0, 7, rows)),
         "depth": np.where(some, draw.normal(30, 3, rows), draw.normal(150, 15, rows)),
+        "image_width": np.where(some, draw.integers(980, 1080, rows), draw.integers(2400, 2700, rows)),
+        "short_axis_mm": np.where(some, draw.normal(15, 1.8, rows), draw.normal(6, 0.7, rows)),
     }
 
 
@@ -907,34 +909,36 @@ def test_weights_of_cases(ask: Asking, tmp_path: Path, name: str) -> None:
 
 @situation("sex as M, Male, F and female , or sides as L and left, in one column", "two levels, which is reported")
 @situation("letters that are of neither sex nor side, as stages L and M beside `male`", "levels of their own")
+@situation("water and fat of Dixon MRI as W and F, letters of women without any of men", "levels of their own")
 def test_letters_of_sex_and_side(ask: Asking, tmp_path: Path) -> None:
     quarters = [at // 2 % 4 for at in range(COUNT)]
     sex, side, kind = (
         [words[quarter] for quarter in quarters]
         for words in (["M", "Male", "F", "female "], ["L", "R", "left", "right"], ["M", "male", "L", "N"])
     )
-    frame = predictions(sex=sex, side=side, kind=kind)
+    frame = predictions(sex=sex, side=side, kind=kind, dixon=["WF"[quarter % 2] for quarter in quarters])
     frame["patient"] = range(COUNT)
     frame.to_csv(tmp_path / "p.csv", index=False)
     said = ask("validate", tmp_path / "p.csv", "--out", "validated").out
     same = ["'F' and 'female'", "'M' and 'Male'", " in sex; ", "'L' and 'left'", "'R' and 'right'", " in side"]
     assert all(part in said for part in same)
-    assert " in kind" not in said
+    assert (" in kind" in said, " in dixon" in said) == (False, False)
     groups = assay.open_run("validated").table("subgroups")
     counts = groups.groupby("column")["group"].nunique()
-    assert counts.to_dict() == {"sex": 2, "side": 2}
+    assert counts.to_dict() == {"sex": 2, "side": 2, "dixon": 2}
     said = looked(ask, images(tmp_path / "set", frame))
     assert all(part in said for part in same)
 
 
 @situation("sex as 1 and 2 in some rows and F and M in others", "a caution: write all in one way")
-@situation("grades such as 1, 2, 3 and X, or sites A, B and 1", "no caution")
+@situation("grades such as 1, 2, 3 and X, stages 1, 2, X and is, or sites A, B and 1", "no caution")
 def test_two_codings(ask: Asking, tmp_path: Path) -> None:
     columns_of_levels = {
         "sex": (["1", "2", "M", "F"], True),
         "grade": (["1", "2", "3", "X"], False),
         "site": (["A", "B", "1", "A"], False),
         "stage": (["I", "II", "III", "IV"], False),
+        "T": (["1", "2", "X", "is"], False),
         "view": (["1", "2", "unknown", "3"], False),
     }
     for name, (levels, is_said) in columns_of_levels.items():

@@ -77,7 +77,7 @@ def dates_among(values: Iterable[str]) -> list[str]:
     return [value for value in values if _DATE.match(value) or _SPREADSHEET_DATE.fullmatch(fold(value))]
 
 
-_OLDEST, _FEW, _GAP = 125, 0.1, 1.2
+OLDEST, _FEW, _GAP = 125, 0.1, 1.2
 """Years that nobody reaches, the share of such ages in another unit, and times that codes exceed the other ages."""
 AGES = frozenset({"age", "ages", "alter", "edad", "eta", "idade", "leeftijd"})
 OTHER_UNITS = frozenset({"month", "months", "day", "days", "week", "weeks", "monate", "wochen", "bone"})
@@ -92,7 +92,7 @@ def old_ages(name: str, cells: Sequence[str], comma: bool) -> list[str]:
     if not words & AGES or words & OTHER_UNITS:
         return []
     ages = {cell: age for cell in {*cells} if (age := number(cell, comma)) is not None}
-    old = {cell: age for cell, age in ages.items() if age > _OLDEST}
+    old = {cell: age for cell, age in ages.items() if age > OLDEST}
     oldest = max((age for cell, age in ages.items() if cell not in old), default=0)
     count = sum(cell in old for cell in cells)
     if not old or count > _FEW * sum(cell in ages for cell in cells) or min(old.values()) <= _GAP * oldest:
@@ -189,8 +189,6 @@ def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
 
 
 _SMALL_FOLDERS = frozenset({"thumbnails", "thumbnail", "thumbs", "thumb", "previews", "preview", "lowres"})
-
-
 _CHANGED = re.compile(
     r"(?:[ _.-]{1,3}\(?(?:aug(?:mented|mentation)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:ated|ate)?|noise|noisy"
     r"|blur(?:red)?|bright(?:ness)?|contrast|copy|kopie)[ _.-]?[0-9]*\)?| \([0-9]+\))$"
@@ -219,17 +217,19 @@ def named_as_smaller(files: Sequence[Path]) -> dict[int, int]:
 
     They are called as the other one with `_thumb` and the like behind it, or are in a folder such as `thumbs`.
     """
-    keys = [(str(path.parent), stem_of(path).casefold()) for path in files]
+    keys = [(path.parent, stem_of(path).casefold()) for path in files]
     at = {key: place for place, key in enumerate(keys)}
-    stems: dict[str, list[int]] = {}
-    for place, (_, stem) in enumerate(keys):
-        stems.setdefault(stem, []).append(place)
+    roots = {folder.parent for folder, _ in keys if folder.name.casefold() in _SMALL_FOLDERS}
+    below: dict[tuple[Path, str], list[int]] = {}
+    for place, (path, (_, stem)) in enumerate(zip(files, keys, strict=True)):
+        for root in roots.intersection(path.parents):
+            below.setdefault((root, stem), []).append(place)
     smaller: dict[int, int] = {}
-    for place, (path, (parent, stem)) in enumerate(zip(files, keys, strict=True)):
-        if (short := SMALLER.sub("", stem)) != stem and (parent, short) in at:
-            smaller[place] = at[parent, short]
-        elif path.parent.name.casefold() in _SMALL_FOLDERS:
-            others = [other for other in stems[SMALLER.sub("", stem)] if files[other].parent != path.parent]
-            near = [other for other in others if files[other].is_relative_to(path.parent.parent)]
-            smaller |= {place: near[0]} if near else {}
+    for place, (folder, stem) in enumerate(keys):
+        if (short := SMALLER.sub("", stem)) != stem and (folder, short) in at:
+            smaller[place] = at[folder, short]
+        elif folder.name.casefold() in _SMALL_FOLDERS:
+            others = below.get((folder.parent, short), ())
+            near = next((other for other in others if keys[other][0] != folder), None)
+            smaller |= {} if near is None else {place: near}
     return smaller

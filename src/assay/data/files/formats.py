@@ -593,7 +593,8 @@ def _nifti(data: bytes) -> Any:
         raw = bytearray(file.read(most + 1))
     if len(raw) > most:
         raise too_long()
-    raw[kind.header_class.template_dtype.itemsize] = 0  # no extensions: a million of them fit into a small file
+    size = kind.header_class.template_dtype.itemsize
+    raw[size : size + 1] = b"\0"  # no extensions: a million of them fit into a small file
     return kind.from_bytes(raw)
 
 

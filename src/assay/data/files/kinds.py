@@ -14,6 +14,7 @@ from assay.data.files.roles import (
     CALLS,
     ORIGINS,
     SPLITS,
+    TRAINING,
     called_case_weight,
     called_model_score,
     called_unit,
@@ -248,9 +249,9 @@ def _ages_in_years(name: str, cells: Sequence[str]) -> str:
 
 
 def _two_codings(name: str, values: Collection[str]) -> str:
-    """Return a sentence on levels of which some are numbers and others words, as 1, 2, F and M; empty without both."""
+    """Return a sentence on levels that are numbers and words, as 1, 2, F and M; empty of stages, as 2, X and is."""
     numeric = sorted(value for value in values if number(value) is not None)
-    words = sorted(value for value in values if value.isalpha() and fold(value) not in _UNKNOWN)
+    words = sorted(value for value in values if value.isalpha() and fold(value) not in {*_UNKNOWN, "x", "is"})
     if len(values) > LEVELS or min(len(numeric), len(words)) < 2 or len(numeric) + len(words) < len(values):
         return ""
     return f"{name} has numbers ({', '.join(numeric)}) and words ({', '.join(words)}): write all in one way"
@@ -290,7 +291,7 @@ def split_counts(table: TextTable, column: str = "", target: str = "") -> dict[s
     """
     for name in (other for other in table.header if other != column and words_of(other) & SPLITS):
         counts = Counter(table.present(name))
-        if len(counts) <= LEVELS and {fold(part) for part in counts} & {"train", "training"}:
+        if len(counts) <= LEVELS and {fold(part) for part in counts} & TRAINING:
             listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
             lacking = _classes_lacking(table, name, target) if target in table.header else ""
             return {"parts": f"all rows are read, of each value of {name}: {listed}{lacking}"}

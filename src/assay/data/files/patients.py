@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from assay.data.files.ages import ages_among
-from assay.data.files.doubts import AGES, OTHER_UNITS
+from assay.data.files.doubts import AGES, OLDEST, OTHER_UNITS, old_ages
 from assay.data.files.joins import same_id
 from assay.data.files.kinds import doubtful
-from assay.data.files.roles import MOST_CLASSES, SPLITS, words_of
+from assay.data.files.roles import MOST_CLASSES, SPLITS, TRAINING, words_of
 from assay.data.files.table import TextTable, absent, fold, number, spellings
 
 _ROUNDED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+$")
@@ -156,7 +156,8 @@ def _renumbered(table: TextTable, patient: str, name: str, scored: bool) -> str:
         return ""
     where = f"{several:,} of {len(counts):,} patients are in several values of {name}"
     ids = f"put {name} into the ids, such as {'1' if is_of_parts else 'A'}-7"
-    if are_counted and several >= max(2, _SHARED * min(sizes.values())):
+    is_of_training = not {*map(fold, sizes)}.isdisjoint(TRAINING)  # such parts divide the patients, if they are shared
+    if are_counted and not is_of_training and several >= max(2, _SHARED * min(sizes.values())):
         return f"{where}, and ids are plain numbers: if each counts its own patients, {ids}"
     if is_of_parts and scored:
         return f"{where}: if networks were trained on the other parts, they know these patients"
@@ -173,11 +174,11 @@ def _in_other_folders(table: TextTable, patient: str, image: str) -> str:
     paths = [cell.replace("\\", "/").split("/")[:-1] for cell in table.column(image, "data")]
     for level in range(max(map(len, paths), default=0)):
         folders = [path[level] if level < len(path) else "" for path in paths]
-        named = {*folders} & {*people}
+        named = {folder for folder in {*folders} & {*people} if not absent(folder)}
         if len(named) < max(_FEWEST_FOLDERS, _NAMED * len({*people})):
             continue
         rows = zip(table.numbers, folders, people, strict=True)
-        if other := [line for line, folder, who in rows if folder in named and folder != who]:
+        if other := [line for line, folder, who in rows if folder in named and not absent(who) and folder != who]:
             return (
                 f"{len(other):,} images lie in the folder of another patient than {patient} says, the first in "
                 f"{table.counted[0] or 'line'} {other[0]}: correct one of them"
@@ -185,8 +186,10 @@ def _in_other_folders(table: TextTable, patient: str, image: str) -> str:
     return ""
 
 
-_CONSTANT = frozenset({"sex", "gender", "geschlecht", "birthdate", "dob", "birthday", "birth", "geburtsdatum"})
+_CONSTANT = frozenset({"sex", "gender", "geschlecht", "birthdate", "dob", "birthday", "geburtsdatum"})
 """Words of the names of what does not change in a patient."""
+_OF_BIRTH = frozenset({"birth", "date", "day", "year", "of", "patient"})
+"""Words of names with `birth` that are of its date: weights and orders of birth may be of several children."""
 _LIFETIME, _FEWEST_APART = 25, 2
 """Years between the ages of one patient that are no follow-up, and patients of whom that is no slip."""
 
@@ -195,11 +198,12 @@ def _contradictory(table: TextTable, patient: str, name: str) -> str:
     """Return the sentence that patients have several values of what does not change, such as sex; empty without."""
     words = words_of(name)
     is_age = bool(words & AGES) and not words & OTHER_UNITS
-    if not (is_age or words & _CONSTANT) or words & {"at", "type"}:
+    is_constant = bool(words & _CONSTANT) or ("birth" in words and words <= _OF_BIRTH)
+    if not (is_age or is_constant) or words & {"at", "type"}:
         return ""
     cells = table.column(name, "data")
     spelled = spellings(cells)
-    unclear = {*doubtful(spelled.values())}
+    unclear = {*doubtful(spelled.values()), *(old_ages(name, cells, table.comma) if is_age else ())}
     ages = ages_among(cells)
     values_of: dict[str, set[str | float]] = {}
     first: dict[str, int] = {}
@@ -215,6 +219,8 @@ def _contradictory(table: TextTable, patient: str, name: str) -> str:
         return ""
     if is_age:
         ages_of = {who: [*map(float, values)] for who, values in values_of.items() if len(values) > 1}
+        if max((max(ages) for ages in ages_of.values()), default=0.0) > OLDEST:  # in months or days
+            return ""
         contradictory = [who for who, values in ages_of.items() if max(values) - min(values) > _LIFETIME]
     else:
         contradictory = [who for who, values in values_of.items() if len(values) > 1]

@@ -90,7 +90,7 @@ _TRAITS = _ATTRIBUTES | {
 """Words of the names of what is known of patients and images: `patient_weight` holds no patients."""
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
 """Names of parts and of their columns."""
-_TRAINING = frozenset({"train", "training"})
+TRAINING = frozenset({"train", "training"})
 MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
 """Words of the names of columns of masks."""
 MOST_CLASSES = 10
@@ -170,8 +170,8 @@ def divides(name: str, levels: Sequence[str]) -> bool:
 
     Words such as `test` and `set` alone are also in names of findings: there a level must name the training part.
     """
-    training = {level.casefold() for level in levels} & _TRAINING
-    return name.casefold() in SPLITS or bool(training or words_of(name) & {*_TRAINING, "split", "fold"})
+    training = {level.casefold() for level in levels} & TRAINING
+    return name.casefold() in SPLITS or bool(training or words_of(name) & {*TRAINING, "split", "fold"})
 
 
 def suggest_names(names: Sequence[str], parts: Mapping[str, Sequence[str]] | None = None) -> str:

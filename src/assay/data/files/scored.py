@@ -128,7 +128,20 @@ class ScoredRows:
         if not named or named & called_after(self.roles["target"]):
             return ""
         others = [name for name in self.table.header if name not in self.roles.values() and called_after(name) == named]
-        return next((name for name in others if {*self.table.present(name)} <= _OF_FINDINGS), "")
+        return next((name for name in others if not called_calls(name) and self._is_of_finding(name)), "")
+
+    def _is_of_finding(self, name: str) -> bool:
+        """Return whether a column has both classes of a finding, and neither repeats the target nor calls the scores.
+
+        `resnet` beside `resnet_score` often has the calls of a network, and `malignant` the target in other words.
+        """
+        cells = np.array([number(cell) if cell in _OF_FINDINGS else None for cell in self.table.column(name, "data")])
+        if not {*self.table.present(name)} <= _OF_FINDINGS or not {0.0, 1.0} <= {*cells}:
+            return False
+        negative, positive = (self.score[cells == code] for code in (0.0, 1.0))
+        are_calls = negative.max() < positive.min()
+        is_target = all((self.target.codes[cells == code] == code).all() for code in (0.0, 1.0))
+        return not (are_calls or is_target)
 
     def _scores_of_target(self) -> str:
         """Return a column of scores that is called after the target; empty without one."""

@@ -316,10 +316,10 @@ _OF_NEITHER = frozenset({"unknown", "unk", "u", "o", "x", "other", "diverse", "d
 
 
 def _meanings(folded: Collection[str]) -> Mapping[str, str]:
-    """Return what the values of a column of sex or of side mean; empty of another one."""
+    """Return what the values of a column of sex or of side mean; empty of another one, as of water and fat (W, F)."""
     for words in _SHORT:
         known = {*words, *words.values()}
-        if known.intersection(folded) and known.union(_OF_NEITHER).issuperset(folded):
+        if known.intersection(folded) not in (set(), {"f", "w"}) and known.union(_OF_NEITHER).issuperset(folded):
             return words
     return {}
 

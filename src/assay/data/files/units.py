@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.data.files.ages import ages_among
+from assay.data.files.doubts import AGES
 from assay.data.files.roles import SCORES, words_of
 from assay.data.files.table import number
 
@@ -19,13 +20,13 @@ _OF_LENGTH = {10.0: "mm among cm", 2.54: "cm among inches", 25.4: "mm among inch
 _OF_WEIGHT = {2.2046: "lb among kg", 1000.0: "g among kg"}
 _OF_ANYTHING = {10.0: "", 1000.0: ""}
 _UNITS: Mapping[frozenset[str], Mapping[float, str]] = {
-    frozenset({"age", "ages", "alter", "edad", "idade", "leeftijd"}): {
+    AGES: {
         12.0: "months among years", 52.18: "weeks among years", 365.25: "days among years"
     },
     frozenset({"weight", "gewicht", "mass", "kg", "lb", "lbs", "pounds"}): _OF_WEIGHT,
     frozenset({"height", "length", "size", "diameter", "thickness", "depth", "width", "distance", "spacing", "axis",
-               "groesse", "größe", "laenge", "länge", "durchmesser", "mm", "cm", "inch", "inches"}): _OF_LENGTH,
-    frozenset({"area", "flaeche", "fläche", "mm2", "cm2"}): {100.0: "mm² among cm²"},
+               "groesse", "laenge", "durchmesser", "mm", "cm", "inch", "inches"}): _OF_LENGTH,
+    frozenset({"area", "flaeche", "mm2", "cm2"}): {100.0: "mm² among cm²"},
     frozenset({"volume", "volumen", "ml", "mm3", "cm3"}): {1000.0: "mm³ among ml"},
     frozenset({"glucose", "cholesterol", "creatinine", "bilirubin", "hemoglobin", "hb"}): {
         10.0: "per liter among per deciliter", 18.02: "mg/dl among mmol/l", 38.67: "mg/dl among mmol/l",
@@ -35,6 +36,10 @@ _UNITS: Mapping[frozenset[str], Mapping[float, str]] = {
     frozenset({"percent", "percentage", "pct", "share", "fraction"}): {100.0: "percent among shares"},
 }  # fmt: skip
 """Words of the names of columns -> how many times greater a number is in another unit, and which units these are."""
+_UNITS_IN_NAMES = frozenset({"mm", "cm", "kg", "lb"})
+"""Words of names that are units: numbers of such a column are in no two others."""
+_INCHES, _TALLEST = 2.54, 250
+"""Centimeters of an inch, and how many no length in a body exceeds: widths of pictures in pixels do."""
 
 _FEWEST, _LEAST, _SHARE, _DISTINCT = 30, 5, 0.02, 4
 """Numbers of a column and of a group, the share of the latter, and different numbers in it."""
@@ -81,7 +86,7 @@ def mixed_units(name: str, cells: Sequence[str], comma: bool) -> str:
     groups = _two_groups(np.sort(np.log(numbers)))
     if groups is None:
         return ""
-    units = dict(chain.from_iterable(unit.items() for of, unit in _UNITS.items() if words & of)) or _OF_ANYTHING
+    units = _unit_factors(words, float(numbers.max())) or _OF_ANYTHING
     error = 1.25 * groups.deviation * math.sqrt(1 / len(groups.low) + 1 / len(groups.high))
     factor = min(units, key=lambda each: abs(math.log(each) - groups.distance))
     near = max(_NEAR, _OF_DISTANCE * math.log(factor), min(2 * error, _FARTHEST) if units is not _OF_ANYTHING else 0)
@@ -94,6 +99,15 @@ def mixed_units(name: str, cells: Sequence[str], comma: bool) -> str:
         f"{name} has two groups of numbers, {parts[0]} and {parts[1]}, which are {math.exp(groups.distance):.3g} "
         f"times greater, as with {units[factor] or 'another unit'}"
     )
+
+
+def _unit_factors(words: set[str], greatest: float) -> dict[float, str]:
+    """Return the factors between units of a quantity with these words in its name; empty of an unknown one."""
+    units = dict(chain.from_iterable(unit.items() for of, unit in _UNITS.items() if words & of))
+    if greatest > _TALLEST:
+        units.pop(_INCHES, None)
+    in_name = words & _UNITS_IN_NAMES
+    return {factor: text for factor, text in units.items() if not in_name or in_name & {*text.split()}}
 
 
 def _two_groups(logs: Float[np.ndarray, " n"]) -> _Groups | None:
