@@ -159,3 +159,34 @@ def test_large_numbers_that_differ_in_their_last_digit_are_groups_of_their_own()
     (verdict,), groups, _ = column_tables(ScoredImages(table, logits, 0.5), 0.05)
     assert verdict["images"] == 80
     assert {row["level"] for row in groups if row["column"]} == {"1234561", "1234562"}
+
+
+def gap_of_few(patients: int, seed: int) -> dict[str, object]:
+    """Return the gap of AUROC between two groups; of one of ten patients of the second, 0.9 of images are reversed.
+
+    Patients have 1 to 80 images. The margin is the true gap.
+    """
+    draws = np.random.default_rng(seed)
+    images = np.clip(np.exp(draws.normal(1, 1.2, patients)).astype(int) + 1, 1, 80)
+    patient = np.repeat(np.arange(patients), images)
+    target, sex = (draws.integers(0, 2, patients)[patient] for _ in range(2))
+    score = (2 * target - 1) * 1.25 + np.sqrt(0.5) * (
+        draws.normal(size=patients)[patient] + draws.normal(size=len(patient))
+    )
+    is_reversed = (draws.random(patients) < 0.1)[patient] & (draws.random(len(patient)) < 0.9) & (sex == 1)
+    score = np.where(is_reversed, -2.5 * (2 * target - 1), score)
+    factor = Factor("sex", "categorical", levels=("f", "m"))
+    table = FactorTable(np.arange(len(target)), target, patient, ("no", "yes"), (factor,), {"sex": sex})
+    logits = np.stack([np.zeros(len(target)), score], axis=1)
+    gaps = column_tables(ScoredImages(table, logits, 0.5), TRUE_GAP)[2]
+    return next(row for row in gaps if row["measure"] == "auroc")
+
+
+TRUE_GAP = float(norm.cdf(2.5 / np.sqrt(2)) * (1 - 0.91**2) - 2 * 0.09 * 0.91 * norm.cdf(-1.25))
+
+
+@pytest.mark.parametrize(("draws", "most"), [(80, 0.02), pytest.param(1000, 0.025, marks=pytest.mark.thorough)])
+def test_a_gap_that_few_patients_make_is_rarely_called_within_the_margin(draws: int, most: float) -> None:
+    found = [gap_of_few(400, seed) for seed in range(draws)]
+    assert np.mean([row["decision"] == "within" for row in found]) <= most
+    assert np.mean([row["decision"] == "beyond" for row in found]) <= most

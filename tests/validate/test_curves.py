@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy.special import expit, logit
-from scipy.stats import beta, t
+from scipy.stats import beta, norm, poisson, t
 from sklearn.metrics import brier_score_loss, precision_recall_curve, roc_auc_score, roc_curve
 
 from assay.validate import curves, paired
@@ -280,3 +280,85 @@ def test_an_auroc_of_1_has_the_exact_bound_of_the_smaller_class() -> None:
         curves.ScoredCases(target, 2.0 * target, np.append([0] * 20, np.arange(80)), 1.0)
     )
     assert math.isnan(single.low), "of one patient there is no variance"
+
+
+# Differences of two models, where few patients make most of the difference.
+
+GAP, REVERSED = 1.5, 0.05 * 0.9
+"""Distance of the classes, with the threshold in the middle, and share of images that a model calls wrongly."""
+AUROC = norm.cdf(GAP / np.sqrt(2))
+LOSSES = {
+    "auroc": AUROC - (1 - REVERSED) ** 2 * AUROC - 2 * REVERSED * (1 - REVERSED) * norm.cdf(-GAP / 2),
+    "specificity": REVERSED * norm.cdf(GAP / 2),
+}
+"""What the first model loses in `draw_reversed`."""
+
+
+def draw_reversed(patients: int, seed: int) -> tuple[curves.ScoredCases, curves.ScoredCases]:
+    """Return two models on patients of 1 to 80 images; in one of 20 patients the first calls 0.9 of images wrongly."""
+    rng = np.random.default_rng(seed)
+    images = np.clip(np.exp(rng.normal(1, 1.2, patients)).astype(int) + 1, 1, 80)
+    patient = np.repeat(np.arange(patients), images)
+    target = (rng.random(patients) < 0.4).astype(int)[patient]
+    noise = np.sqrt(0.5) * (rng.normal(size=patients)[patient] + rng.normal(size=len(patient)))
+    scores = GAP * (target - 0.5) + noise
+    is_reversed = (rng.random(patients) < REVERSED / 0.9)[patient] & (rng.random(len(patient)) < 0.9)
+    first = np.where(is_reversed, -2 * GAP * (target - 0.5), scores) + 0.01 * rng.normal(size=len(patient))
+    return curves.ScoredCases(target, first, patient, 0.0), curves.ScoredCases(target, scores, patient, 0.0)
+
+
+def differences(measure: str, patients: int, draws: int) -> list[paired.PairedDifference]:
+    """Return differences whose truth is exactly the margin, so that each claim of equivalence is false."""
+    pairs = (draw_reversed(patients, seed) for seed in range(draws))
+    return [paired.paired_difference(measure, *pair, LOSSES[measure]) for pair in pairs]
+
+
+def test_losses_in_few_patients_are_as_uncertain_as_rare_events() -> None:
+    """The first model alone calls 2 of 400 negatives wrongly, one image a patient; the exact p is that of Poisson."""
+    target, patient = np.repeat([0, 1], [400, 100]), np.arange(500)
+    second = np.where(target == 1, 1.0, -1.0)
+    first = np.where(patient < 2, 1.0, second)
+    difference = paired.paired_difference(
+        "specificity",
+        curves.ScoredCases(target, first, patient, 0.0),
+        curves.ScoredCases(target, second, patient, 0.0),
+        0.015,
+    )
+    assert difference.value == pytest.approx(-2 / 400)
+    assert difference.noninferiority_p == pytest.approx(poisson.cdf(2, 400 * 0.015), abs=0.01)
+    student = t.sf((0.015 - 2 / 400) / np.sqrt(2 / 400 * 398 / 400 / 399), 399)
+    assert student < 0.003, "by Student's t it would be equivalent"
+    assert difference.equivalence == "not shown"
+
+
+def test_p_values_agree_with_the_interval_at_every_skew() -> None:
+    for seed in range(60):
+        first, second = draw_reversed(40, seed)
+        for measure in ("auroc", "sensitivity", "specificity"):
+            plain = paired.paired_difference(measure, first, second)
+            assert np.isnan([plain.noninferiority_p, plain.equivalence_p]).all() or np.isnan(plain.p)
+            if np.isnan(plain.p):
+                continue
+            assert (plain.p < 0.05) == (plain.low > 0 or plain.high < 0)
+            if plain.low > -1:
+                p = [
+                    paired.paired_difference(measure, first, second, way - plain.low).noninferiority_p
+                    for way in (-0.001, 0.001)
+                ]
+                assert p[0] > 0.025 > p[1], "the lower end is the margin at which it is no longer inferior"
+
+
+@pytest.mark.parametrize(("measure", "patients", "most"), [("auroc", 150, 0.1), ("specificity", 300, 0.08)])
+def test_few_reversed_patients_are_rarely_called_equivalent(measure: str, patients: int, most: float) -> None:
+    found = differences(measure, patients, 150)
+    assert np.mean([one.equivalence == "equivalent" for one in found]) <= most
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("measure", "patients", "most"), [("auroc", 100, 0.1), ("auroc", 400, 0.06)])
+def test_few_reversed_patients_are_rarely_called_equivalent_in_many_draws(
+    measure: str, patients: int, most: float
+) -> None:
+    found = differences(measure, patients, 1000)
+    assert np.mean([one.equivalence == "equivalent" for one in found]) <= most
+    assert np.mean([one.high < -LOSSES[measure] for one in found]) <= 0.025

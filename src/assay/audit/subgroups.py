@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Float
-from scipy.special import stdtrit
+from jaxtyping import Float, Int
 
 from assay.audit.scored import ScoredImages, ScoredMaps, column_decision, margin_verdict, not_tested_row, verdict_row
 from assay.audit.swing import auroc_contributions
@@ -18,12 +17,17 @@ from assay.core.reasons import Code, Reason
 from assay.core.types import Factor, FactorTable
 from assay.look.added import compare_with_cue
 from assay.look.cues import Cue
-from assay.stats.bounds import BoundedEstimate, bounded_share
+from assay.stats.bounds import NO_SKEW, BoundedEstimate, Skew, bounded_share, curvature_of_logit, skew_of
 from assay.stats.estimate import shift_on_scale
 from assay.stats.groups import MAX_LEVELS, MIN_IMAGES_OF_CLASS, ColumnGroups, divide_into_groups
-from assay.stats.influence import ModelPredictions, calibration_in_the_large, calibration_slope, sum_by_patient
+from assay.stats.influence import (
+    ModelPredictions,
+    auroc_influence,
+    calibration_in_the_large,
+    calibration_slope,
+    sum_by_patient,
+)
 from assay.stats.measures import value_and_contributions
-from assay.stats.metrics import predicted_classes, probabilities
 from assay.stats.panel import SeedPredictions, df_over_patients
 from assay.stats.rows import CONFIDENCE
 from assay.store.files import Row
@@ -33,6 +37,10 @@ MIN_PATIENTS = 10
 """Patients with correct, and with wrong predictions, from which on a share has an interval by its variance."""
 IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
 """Measures of groups by `_calibration_parts`. A slope has another unit than the margin: it has no gaps."""
+
+
+_ImageContributions = tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
+"""Contributions of images, their patients, and their strata: below 0 of images that do not count."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class _GroupMeasure:
         df: Degrees of freedom of the variance: those of the effective patients whose images count.
         exact_interval: Of a share, returns its exact interval from the level of each end. None of other measures, and
             where there are `MIN_PATIENTS` patients with correct and with wrong predictions.
+        by_image: Contributions of all images, not widened, with their patients and strata (see `stats.bounds.skew_of`).
+            None of others than means and AUROC of two classes.
     """
 
     value: float
@@ -55,6 +65,7 @@ class _GroupMeasure:
     patients: int
     df: float
     exact_interval: Callable[[float], BoundedEstimate] | None = None
+    by_image: _ImageContributions | None = None
 
 
 def subgroup_rows(scored: ScoredImages, columns: Sequence[ColumnGroups], margin: float) -> tuple[list[Row], list[Row]]:
@@ -107,23 +118,39 @@ def _group_measures(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupM
             all_contributions[np.searchsorted(all_patients, patients)] = contributions
             exact_interval = _exact_share_interval(name, predicted, table.patient[rows])
             df = _degrees_of_freedom(name, predicted, table.patient[rows])
+            by_image = None
+            if name == "auroc":
+                influence = auroc_influence(*predicted.placements, predicted.target, metric.value)
+                by_image = _spread_over_images(influence, predicted.target, rows, table.patient)
             parts[name] = _GroupMeasure(
-                metric.value, all_contributions, int(rows.sum()), len(patients), df, exact_interval
+                metric.value, all_contributions, int(rows.sum()), len(patients), df, exact_interval, by_image
             )
     if predicted.n_classes == 2 and scored.is_calibrated and not isinstance(scored, ScoredMaps):
         parts |= _calibration_parts(scored, rows)
     if isinstance(scored, ScoredMaps) and (has_lesion := rows & (table.target == 1)).any():
         dice = scored.dice[has_lesion]
         deviations = (dice - dice.mean()) / len(dice)
-        parts["dice"] = _mean_measure(float(dice.mean()), deviations, table.patient[has_lesion], all_patients)
+        parts["dice"] = _mean_measure(float(dice.mean()), deviations, has_lesion, table.patient)
     return parts
 
 
-def _mean_measure(value: float, influence: np.ndarray, patient: np.ndarray, all_patients: np.ndarray) -> _GroupMeasure:
+def _mean_measure(value: float, influence: np.ndarray, rows: np.ndarray, patient: np.ndarray) -> _GroupMeasure:
     """Return a measure whose error is the sum of the influence of the images that count."""
-    parts, contributions = sum_by_patient(influence, patient), np.zeros(len(all_patients))
+    parts, all_patients = sum_by_patient(influence, patient[rows]), np.unique(patient)
+    contributions = np.zeros(len(all_patients))
     contributions[np.searchsorted(all_patients, parts.samples)] = parts.values
-    return _GroupMeasure(value, contributions, len(patient), len(parts.samples), df_over_patients(patient))
+    by_image = _spread_over_images(influence, np.zeros(len(influence), dtype=np.int64), rows, patient)
+    df = df_over_patients(patient[rows])
+    return _GroupMeasure(value, contributions, len(influence), len(parts.samples), df, by_image=by_image)
+
+
+def _spread_over_images(
+    influence: np.ndarray, stratum: np.ndarray, rows: np.ndarray, patient: np.ndarray
+) -> _ImageContributions:
+    """Return contributions of all images, from those of some rows and their strata."""
+    all_influence, all_strata = np.zeros(len(patient)), np.full(len(patient), -1, dtype=np.int64)
+    all_influence[rows], all_strata[rows] = influence, stratum
+    return all_influence, patient, all_strata
 
 
 def _degrees_of_freedom(name: str, predicted: ModelPredictions, patient: np.ndarray) -> float:
@@ -152,9 +179,7 @@ def _exact_share_interval(
     is_counted = _counted_images(name, predicted)
     if is_counted is None or len(np.unique(patient)) < 2:
         return None
-    is_correct = (predicted_classes(probabilities(predicted.logits), predicted.threshold) == predicted.target)[
-        is_counted
-    ]
+    is_correct = (predicted.predicted == predicted.target)[is_counted]
     if min(len(np.unique(patient[is_counted][is_correct == either])) for either in (True, False)) >= MIN_PATIENTS:
         return None
     return lambda alpha: bounded_share(is_correct, patient[is_counted], alpha)
@@ -163,14 +188,10 @@ def _exact_share_interval(
 def _calibration_parts(scored: ScoredImages, rows: np.ndarray) -> dict[str, _GroupMeasure]:
     """Return calibration in the large, and the slope where there is one."""
     table = scored.table
-    all_patients = np.unique(table.patient)
     parts = {IN_THE_LARGE: calibration_in_the_large(scored.probability[rows], table.target[rows])}
     if (slope := calibration_slope(scored.scores[rows, 0], table.target[rows])) is not None:
         parts[SLOPE] = slope
-    return {
-        name: _mean_measure(value, influence, table.patient[rows], all_patients)
-        for name, (value, influence) in parts.items()
-    }
+    return {name: _mean_measure(value, influence, rows, table.patient) for name, (value, influence) in parts.items()}
 
 
 def _interval(name: str, part: _GroupMeasure, n_intervals: int) -> Row:
@@ -181,19 +202,25 @@ def _interval(name: str, part: _GroupMeasure, n_intervals: int) -> Row:
     error = float(np.sqrt((part.contributions**2).sum()))
     if not 0 < error < math.inf:
         return {"value": part.value, "low": math.nan, "high": math.nan}
-    half_width = _quantile(part.df, n_intervals) * error
-    if name in (IN_THE_LARGE, SLOPE):
-        return {"value": part.value, "low": part.value - half_width, "high": part.value + half_width}
-    return {
-        "value": part.value,
-        "low": shift_on_scale(part.value, -half_width, _SHARE),
-        "high": shift_on_scale(part.value, half_width, _SHARE),
-    }
+    is_share = name not in (IN_THE_LARGE, SLOPE)
+    curvature = curvature_of_logit(part.value, error) if is_share else 0.0
+    below, above = _skew(name, part).quantiles(max(1.0, part.df), (1 - CONFIDENCE) / 2 / n_intervals, curvature)
+    scale = _SHARE if is_share else (-math.inf, math.inf)
+    ends = (shift_on_scale(part.value, step * error, scale) for step in (-below, above))
+    return {"value": part.value, **dict(zip(("low", "high"), ends, strict=True))}
 
 
-def _quantile(df: float, n_intervals: int) -> float:
-    """Return the quantile of Student's t for one of `n_intervals` simultaneous intervals."""
-    return -float(stdtrit(max(1.0, df), (1 - CONFIDENCE) / 2 / n_intervals))
+def _skew(name: str, first: _GroupMeasure, second: _GroupMeasure | None = None) -> Skew:
+    """Return the skew of a measure, or of its difference between two groups; none of measures that are no means."""
+    if name == SLOPE or first.by_image is None:
+        return NO_SKEW
+    rows, patient, stratum = first.by_image
+    if second is not None:
+        if second.by_image is None:
+            return NO_SKEW
+        other_rows, _, other_stratum = second.by_image
+        rows, stratum = rows - other_rows, np.where(other_stratum < 0, stratum, other_stratum + stratum.max() + 1)
+    return skew_of(rows, patient, stratum)
 
 
 def _gap_interval(name: str, first: _GroupMeasure, second: _GroupMeasure, n_intervals: int) -> tuple[float, float]:
@@ -206,8 +233,11 @@ def _gap_interval(name: str, first: _GroupMeasure, second: _GroupMeasure, n_inte
     value = first.value - second.value
     if first.exact_interval is None and second.exact_interval is None:
         error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
-        half_width = _quantile(min(first.df, second.df), n_intervals) * error
-        return (value - half_width, value + half_width) if 0 < error < math.inf else (math.nan, math.nan)
+        if not 0 < error < math.inf:
+            return math.nan, math.nan
+        df, alpha = max(1.0, min(first.df, second.df)), (1 - CONFIDENCE) / 2 / n_intervals
+        below, above = _skew(name, first, second).quantiles(df, alpha)
+        return value - below * error, value + above * error
     a, b = (_interval(name, part, n_intervals) for part in (first, second))
     below = math.hypot(a["value"] - a["low"], b["high"] - b["value"])
     above = math.hypot(a["high"] - a["value"], b["value"] - b["low"])

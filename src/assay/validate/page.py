@@ -30,8 +30,8 @@ METHODS = (
     "Intervals are over patients as clusters: AUROC by the method of DeLong et al. (1988) and Obuchowski (1997), net "
     "benefit by Vickers and Elkin (2006). Shares have exact intervals at the effective number of cases (Korn and "
     "Graubard, 1998). Predictive values at a prevalence follow Mercaldo et al. (2007). Variances are corrected for "
-    "patients with many cases (Bell and McCaffrey, 2002). Bands of ROC and precision-recall curves are pointwise, of "
-    "200 draws of patients.",
+    "patients with many cases (Bell and McCaffrey, 2002), and ends for skew (Chen, 1995). Bands of ROC and "
+    "precision-recall curves are pointwise, of 200 draws of patients.",
     "Differences of two models are paired by case. A difference is shown at 5%, two-sided. The margin is tested "
     "whatever the outcome: equivalence at 5%; otherwise non-inferiority at 2.5%, one-sided. The three measures are not "
     "corrected for each other.",

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
 
+from assay.stats.bounds import Skew
 from assay.validate.curves import ALPHA, ScoredCases
 
 Outcome = Literal["superior", "inferior", "inconclusive"]
@@ -48,7 +48,7 @@ def paired_difference(
     """Compare two models on the same cases by AUROC, sensitivity or specificity.
 
     The variance is that of the differences of the contributions of patients: for AUROC with one image a patient that
-    of DeLong et al. (1988). Student's t with the effective degrees of freedom of patients.
+    of DeLong et al. (1988). Interval and p-values are by Student's t and `stats.bounds.Skew`, and agree.
 
     Example: 10 positives, of which both find 7, only the first 2 and only the second none: 0.2; with one image a
     patient its squared error is 0.2 * 0.8 / 9.
@@ -61,18 +61,26 @@ def paired_difference(
     error, nan = contributions.error, math.nan
     if not error > 1e-12:
         return PairedDifference(value, nan, nan, nan, nan, nan, "inconclusive", _equivalence_of(margin, nan, nan))
-    df = contributions.df
-    half_width = float(stdtrit(df, 1 - ALPHA / 2)) * error
+    df, skew = contributions.df, contributions.skew
 
-    def p_above(limit: float) -> float:
-        """Return the p-value of a difference of at most the limit."""
-        return float(stdtr(df, (limit - value) / error))
+    def p_value(side: Literal[0, 1], limit: float) -> float:
+        """Return the p-value of a difference of at most (0), or of at least (1), the limit."""
+        return _level_of_bound(skew, df, side, (1 - 2 * side) * (value - limit) / error)
 
-    p = 2 * float(stdtr(df, -abs(value) / error))
-    worse_p, apart_p = p_above(-margin), max(p_above(-margin), 1 - p_above(margin))
-    low, high = max(-1.0, value - half_width), min(1.0, value + half_width)
+    p = min(1.0, 2 * min(p_value(0, 0.0), p_value(1, 0.0)))
+    worse_p, apart_p = p_value(0, -margin), max(p_value(0, -margin), p_value(1, margin))
+    below, above = skew.quantiles(df, ALPHA / 2)
+    low, high = max(-1.0, value - below * error), min(1.0, value + above * error)
     outcome = "inconclusive" if p >= ALPHA else "superior" if value > 0 else "inferior"
     return PairedDifference(value, low, high, p, worse_p, apart_p, outcome, _equivalence_of(margin, worse_p, apart_p))
+
+
+def _level_of_bound(skew: Skew, df: float, side: Literal[0, 1], distance: float) -> float:
+    """Return the level at which the lower (0) or upper (1) bound is so many standard errors away; NaN of NaN."""
+    least, most = (math.nan, math.nan) if math.isnan(distance) else (1e-300, 1.0)
+    while least < (middle := math.sqrt(least) * math.sqrt(most)) < most:  # until no float is between them
+        least, most = (middle, most) if skew.quantiles(df, middle)[side] > distance else (least, middle)
+    return most
 
 
 def difference_row(
@@ -80,20 +88,17 @@ def difference_row(
 ) -> dict[str, Any]:
     """Return the row of `differences` of two models with their names."""
     (name, cases), (against, other_cases) = first, second
-    difference = paired_difference(measure, cases, other_cases, margin)
     return {
         "model": name,
         "against": against,
         "measure": measure,
         "margin": margin,
         "patients": len(np.unique(cases.patient)),
-        **asdict(difference),
+        **asdict(paired_difference(measure, cases, other_cases, margin)),
     }
 
 
 def _equivalence_of(margin: float, worse_p: float, apart_p: float) -> Equivalence:
     if math.isnan(margin):
         return "no margin"
-    if apart_p < ALPHA:
-        return "equivalent"
-    return "non-inferior" if worse_p < ALPHA / 2 else "not shown"
+    return "equivalent" if apart_p < ALPHA else "non-inferior" if worse_p < ALPHA / 2 else "not shown"
