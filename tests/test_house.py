@@ -22,7 +22,7 @@ MOST: dict[str, float] = {
     "function names in several modules": 103,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20800,
+    "lines that an import of look loads": 20810,
     "lines that an import of compare loads": 15375,
     "lines that an import of page loads": 8120,
 }

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cli.asking import Asking
 from tests.worlds.audits import (
     CALLS,
     MARKS,
@@ -278,6 +280,25 @@ def test_a_mark_that_makes_answers_nan_is_not_tested_and_no_picture_is_left(tmp_
     audited(broken, data, tmp_path / "out", pictures=False)
     assert "data:image/png" not in page.read_text()
     assert not (tmp_path / "out" / "pictures").exists()
+
+
+def test_a_mark_that_is_called_as_a_device_has_a_picture_in_a_signed_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ask = Asking(capsys)
+    tag = next(iter(MARKS.values()))
+    names = ("con", "NUL", "lpt1", "con~1")
+    audited(middle, images(Path("set"), 40), Path("out"), marks=dict.fromkeys(names, tag), distortions=[])
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "key"], check=True)
+    assert ask("seal", "out", "--key", "key").code == 0
+    assert ask("open", "out", "--bundle", "run.zip").code == 0
+    shutil.unpack_archive("run.zip", "unpacked")
+    written, packed = ({path.name for path in Path(folder, "out/pictures").iterdir()} for folder in (".", "unpacked"))
+    assert packed == written
+    assert len(packed) >= len(names)
+    rows = {row["what"]: row["light"] for row in json.loads(ask("doctor", "unpacked", "--json").out)}
+    assert (rows["files"], rows["signature"]) == ("ok", "ok")
 
 
 def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_path: Path) -> None:

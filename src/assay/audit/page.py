@@ -73,6 +73,7 @@ from assay.report.images import MAX_SIDE, open_picture, thumbnail
 from assay.report.sheets import Cell, text_cell
 from assay.stats.bounds import MARGIN
 from assay.stats.rows import OPEN, RegionVerdict, leading_region, numeric
+from assay.store.bundle import is_portable
 
 # The first screen.
 
@@ -251,8 +252,8 @@ def _picture_of(root: Path, factor: str) -> Path:
 def picture_name(factor: str) -> str:
     """Return the name of the picture of a mark, without its ending: another for every mark, on any file system."""
     file_name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in factor)[:_MAX_PICTURE_NAME]
-    is_unchanged = file_name == factor and factor.isascii() and factor == factor.lower()
-    return file_name if is_unchanged else f"{file_name}.{content_hash(factor)[:8]}"
+    is_unchanged = file_name == factor and factor.isascii() and factor == factor.lower() and is_portable(file_name)
+    return file_name if is_unchanged else f"{file_name}~{content_hash(factor)[:8]}"  # `con.png` would be a device
 
 
 # Blocks and sections.

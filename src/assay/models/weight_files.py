@@ -480,6 +480,8 @@ def _is_address(url: str) -> bool:
 
 
 _APPENDED = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+MOST_BYTES = 10**10
+"""Bytes of a download whose size nobody states; a server may send them without end."""
 
 
 def download(url: str, part: Path, size: int | None, advice: str) -> None:
@@ -488,9 +490,9 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
     Args:
         advice: Advice for a file fetched by hand.
     """
-    here = 0
+    here, most = 0, MOST_BYTES if size is None else size
     try:
-        with writing(part), _BoundedWriter(_open_part(part), size) as file:
+        with writing(part), _BoundedWriter(_open_part(part), most) as file:
             here = os.fstat(file.fileno()).st_size
             plain = {"Accept-Encoding": "identity"}  # positions in the file are then positions in the response
             http_get(quote(url, _AS_THEY_ARE), file, resume_size=here, expected_size=size, headers=plain)
@@ -499,7 +501,7 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
         raise
     except Exception as error:  # of the HTTP library that the hub's client uses
         stored = part.stat().st_size
-        if _beyond(error) or (size is not None and stored > size):  # the part on disk is of another file
+        if _beyond(error) or stored > most:  # the part on disk is of another file
             part.unlink()
             if here:
                 return download(url, part, size, advice)
@@ -514,15 +516,16 @@ def download(url: str, part: Path, size: int | None, advice: str) -> None:
 class _BoundedWriter(io.BufferedWriter):
     """A file that takes no more than its size, since a server may send bytes without end."""
 
-    def __init__(self, file: io.FileIO, size: int | None) -> None:
+    def __init__(self, file: io.FileIO, size: int) -> None:
         super().__init__(file)
         self.size = size
 
     def write(self, content: Any, /) -> int:
         """Write bytes. Raises ValueError behind the last one that the file has."""
         written = super().write(content)
-        if self.size is not None and self.tell() > self.size:
-            raise ValueError(f"the server sends more than the {self.size:,} bytes of the file")
+        if self.tell() > self.size:
+            reason = "no size is stated for the file" if self.size == MOST_BYTES else "the file has no more"
+            raise ValueError(f"the server sends more than {self.size:,} bytes: {reason}")
         return written
 
 

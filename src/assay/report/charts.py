@@ -164,17 +164,18 @@ def _draw_row_panel(plot: Plot, panel: ChartPanel, box: _Box, row_height: float,
     """Draw a panel of rows of a height, of which the names take so many pixels above the marks."""
     scale = AxisScale(*(panel.limits or plot.limits), box.x, box.x + box.width)
     parts = [_draw_strip_frame(panel, box, scale, _room_above(plot, box.width))]
-    slots = _levels_of_row(plot)
+    slots = {level: ROW_STEP * (at + 0.5) for at, level in enumerate(_levels_of_row(plot))}
     start = (row_height + names_height - ROW_STEP * len(slots)) / 2
+    marks_by_position: dict[str, list[EstimateMark]] = {}
+    for mark in (mark for mark in panel.marks if not math.isnan(mark.value)):
+        marks_by_position.setdefault(mark.position, []).append(mark)
     for r, position in enumerate(plot.positions):
-        marks = [mark for mark in panel.marks if mark.position == position and not math.isnan(mark.value)]
         top = box.y + row_height * r
-        if not marks and position in panel.undefined:
+        if position not in marks_by_position and position in panel.undefined:
             middle = top + (row_height + names_height) / 2 + 4
             parts.append(text(scale.start + 2, middle, NO_VALUE, size=AXIS_SIZE, color="var(--soft)", halo=True))
-        for mark in marks:
-            y = top + start + (ROW_STEP * (slots.index(mark.level) + 0.5) if slots else 0.0)
-            parts.append(_draw_row_mark(plot, mark, scale, y))
+        for mark in marks_by_position.get(position, ()):
+            parts.append(_draw_row_mark(plot, mark, scale, top + start + slots.get(mark.level, 0.0)))
     return "".join(parts)
 
 

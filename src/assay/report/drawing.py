@@ -52,14 +52,14 @@ def axis_limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[fl
     finite = [value for value in points if math.isfinite(value)]
     if not finite:
         return (bounds[0], bounds[1]) if all(map(math.isfinite, bounds)) else (0.0, 1.0)
-    low, high = min(finite), max(finite)
+    low_point, high_point = low, high = min(finite), max(finite)
     bounds = min(bounds[0], low), max(bounds[1], high)
     finite_ends = [end for end in ends if math.isfinite(end)]
     distances = [distance for end in finite_ends if (distance := max(low - end, end - high)) > 0] or [0.0]
-    usual_reach = max(distance for distance in distances if distance <= 3 * median_low(distances))
+    usual_reach = max(distance for limit in [3 * median_low(distances)] for distance in distances if distance <= limit)
     reach = max((high - low) * 0.5, 0.05 * max(abs(low), abs(high), 0.2), usual_reach)
     for end in finite_ends:
-        low, high = min(low, max(end, min(finite) - reach)), max(high, min(end, max(finite) + reach))
+        low, high = min(low, max(end, low_point - reach)), max(high, min(end, high_point + reach))
     differ = high - low > max(1e-9 * max(abs(low), abs(high)), 1e-300)  # else a float holds nothing between them
     margin = (high - low if differ else 0.2) * AXIS_MARGIN
     return max(bounds[0] - margin, low - margin), min(bounds[1] + margin, high + margin)

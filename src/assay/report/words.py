@@ -6,6 +6,7 @@ Functions take rows of the tables `contrasts`, `estimates` and `environments` of
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -190,9 +191,10 @@ def condition_labels(rows: Sequence[Row]) -> dict[str, str]:
     factor, related = next(iter(relations(rows).items()), ("", dict[str, str]()))
     names = list(dict.fromkeys(text_of(row, "environment") for row in rows))
     words = {name: f"{in_words(factor)} {related[bare_name(name)]}" for name in names if bare_name(name) in related}
-    uninformative = _uninformative_names(rows)
-    words = {name: label for name, label in words.items() if label not in uninformative.values()} | uninformative
-    once = {name: label for name, label in words.items() if list(words.values()).count(label) == 1}
+    counts = Counter((uninformative := _uninformative_names(rows)).values())
+    words = {name: label for name, label in words.items() if label not in counts} | uninformative
+    counts = Counter(words.values())
+    once = {name: label for name, label in words.items() if counts[label] == 1}
     return {**{name: in_words(name) for name in names}, **once, TRAINING: "training"}
 
 
@@ -695,7 +697,7 @@ def headline(contrasts: Sequence[Row], names: Names = DEFAULT_NAMES) -> str:
     if not rows:
         return "No comparison was pre-specified, so no difference is claimed."
     comparison_kind = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
-    rows = [shorten_comparison(row, common_axes(rows)) for row in rows]
+    rows = [shorten_comparison(row, common) for common in [common_axes(rows)] for row in rows]
     kinds = conclusive_by_kind(rows)
     open_count = len(rows) - sum(map(len, kinds.values()))
     decided = [row for group in conclusive_by_kind(comparisons_of_outputs(rows)).values() for row in group]

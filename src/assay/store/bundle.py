@@ -73,7 +73,7 @@ def _sums_of(text: str) -> dict[str, str]:
     }
 
 
-def _is_portable(name: str) -> bool:
+def is_portable(name: str) -> bool:
     """Return whether a path means the same on Windows, whose names may be those of drives, streams and devices."""
     return name.isprintable() and not _OF_WINDOWS.search(name)
 
@@ -97,7 +97,7 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         raise StoreError(f"two of the runs are called {max(names, key=names.count)}: pack them one at a time")
-    if unportable := next((name for name in names if not _is_portable(name)), None):
+    if unportable := next((name for name in names if not is_portable(name)), None):
         raise StoreError(f"the run folder {shorten(unportable)} has a name that not all systems have: rename it")
     files: dict[str, Path] = {}
     for name, folder in zip(names, folders, strict=True):
@@ -109,7 +109,7 @@ def write_bundle(folders: Sequence[Path], path: Path, index: str = "") -> Path:
         files |= {
             f"{name}/{entry}": file
             for entry, file in members.items()
-            if entry in manifest and _is_portable(entry) and file.resolve().is_relative_to(root)
+            if entry in manifest and is_portable(entry) and file.resolve().is_relative_to(root)
         }
     sums = {name: sha256(file) for name, file in files.items()}
     texts = {"index.html": index} if index else {}

@@ -121,7 +121,7 @@ def test_other_content_is_refused_and_removed(tmp_path):
             "removed. Either it is another file, such as a web page, or it was changed on the way"
         )
         assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
-        with pytest.raises(WeightsError, match="the server sends more than the 5 bytes of the file"):
+        with pytest.raises(WeightsError, match="the server sends more than 5 bytes: the file has no more"):
             fetch(url, SUM, tmp_path, size=5)
 
 
@@ -191,8 +191,16 @@ def test_an_answer_that_is_no_file_is_said(tmp_path):
 
 def test_a_server_that_sends_more_than_the_file_has_is_stopped(tmp_path):
     behavior = Behavior(CONTENT)
-    with serving(behavior) as url, pytest.raises(WeightsError, match="the server sends more than the 5 bytes"):
+    with serving(behavior) as url, pytest.raises(WeightsError, match="the server sends more than 5 bytes"):
         fetch(url, SUM, tmp_path, size=5)
+    assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
+
+
+def test_a_server_that_sends_bytes_without_end_is_stopped_where_no_size_is_stated(tmp_path, monkeypatch):
+    monkeypatch.setattr(weight_files, "MOST_BYTES", 5)
+    behavior = Behavior(CONTENT, length=False)
+    with serving(behavior) as url, pytest.raises(WeightsError, match="more than 5 bytes: no size is stated"):
+        fetch(url, SUM, tmp_path)
     assert [item.suffix for item in tmp_path.iterdir()] == [".lock"]
 
 
