@@ -883,7 +883,7 @@ def _ordinary(draw: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
     }
 
 
-@situation("numbers of one unit: normal, uniform, skewed, or in two groups that are as far apart as no two units", "no caution")
+@situation("numbers of one unit: normal, uniform, skewed, or in groups as far apart as no two units", "no caution")
 def test_one_unit(ask: Asking, tmp_path: Path) -> None:
     for seed in range(12):
         columns_of_numbers = _ordinary(np.random.default_rng(seed), COUNT)
