@@ -108,6 +108,11 @@ def test_without_a_shortcut_it_is_said_that_none_was_found_and_what_was_searched
     assert answer_words(tables(row("tag", "objects"), row("pen", "lines"), regions=untested))[0] == (
         "No shortcut was found with 2 drawn marks; regions of the images were not searched."
     )
+    unsure = [row("sex", "", "inconclusive"), row("site", "", "inconclusive")]
+    assert answer_words(tables(*unsure, regions=untested)) == [
+        "Whether this model uses a shortcut is open: all that was tested is inconclusive.",
+        "2 tests of marks and columns are inconclusive.",
+    ]
     assert answer_words(tables(regions=untested)) == ["No shortcut was searched for: no mark or column was tested."]
 
 

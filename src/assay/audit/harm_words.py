@@ -260,7 +260,7 @@ def _no_shortcut_sentences(tables: Tables, worst: str) -> Iterator[str]:
         yield f"No shortcut was found with {join_words(drawn)}; regions of the images were not searched{other_finding}"
     else:
         yield f"No shortcut was found in these {images}{other_finding}"
-    if parts and not is_open:
+    if parts and (region is not None or not is_open):
         lacking = "" if images == "training images" else " A shortcut that is absent from these images cannot be found."
         yield f"Searched: {join_words(parts)}.{lacking}"
 

@@ -147,7 +147,9 @@ def kinds_of(read: TextTable, names: Iterable[str]) -> dict[str, FactorSpec]:
 def kind_named(name: str, cells: Sequence[str], comma: bool) -> FactorSpec:
     """Return the kind of a column that the user names as a factor, also of one that `kind_of` leaves out."""
     kind, why = kind_of(name, cells, comma)
-    are_numbers = why in {_COUNTS, CASE_WEIGHTS} or (why == MODEL_SCORES and number(cells[0], comma) is not None)
+    are_numbers = why in {_COUNTS, CASE_WEIGHTS} or (
+        why == MODEL_SCORES and any(number(cell, comma) is not None for cell in cells)
+    )
     return kind or FactorSpec(kind="continuous" if are_numbers else "categorical")
 
 
