@@ -284,7 +284,7 @@ def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     capsys.readouterr()
     assert run(asked("--dry-run", "--follow-links")) == 0
     short = capsys.readouterr().out
-    assert "10 marks at three strengths; 3 distortions at 3 severities" in short
+    assert "10 marks drawn on 40 of them at three strengths; 3 distortions at 3 severities" in short
     assert run(asked("--dry-run", "--follow-links", "--budget", "90000")) == 0
     whole = capsys.readouterr().out
     assert "10 marks at three strengths; 11 distortions at 5 severities" in whole
