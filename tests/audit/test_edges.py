@@ -287,7 +287,7 @@ def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     assert "10 marks drawn on 40 of them at three strengths; 3 distortions at 3 severities" in short
     assert run(asked("--dry-run", "--follow-links", "--budget", "90000")) == 0
     whole = capsys.readouterr().out
-    assert "10 marks at three strengths; 11 distortions at 5 severities" in whole
+    assert "10 marks drawn on 40 of them at three strengths; 11 distortions at 5 severities" in whole
     passes = [int(text.split(" passes of images")[0].split("\n")[-1].replace(",", "")) for text in (short, whole)]
     assert passes[1] - passes[0] == 40 * (11 * 5 - 3 * 3)
 
