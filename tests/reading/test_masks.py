@@ -706,8 +706,10 @@ MISPLACED = {
     "mirrored": [gray(drawn(at))[:, ::-1] for at in range(30)],
     "mirrored from top to bottom": [gray(drawn(at))[::-1] for at in range(30)],
     "transposed (rows for columns)": [gray(drawn(at)).T for at in range(30)],
-    "moved by about 12% to the left": [gray(np.roll(drawn(at), 6, axis=1)) for at in range(30)],
-    "moved by about 8% up and 8% to the right": [gray(np.roll(drawn(at), (4, -4), axis=(0, 1))) for at in range(30)],
+    "moved to the left by about 12%": [gray(np.roll(drawn(at), 6, axis=1)) for at in range(30)],
+    "moved up by about 8% and to the right by about 8%": [
+        gray(np.roll(drawn(at), (4, -4), axis=(0, 1))) for at in range(30)
+    ],
     "with the image after theirs": [gray(drawn((at + 1) % 30)) for at in range(30)],
     "with the image before theirs": [gray(drawn((at - 1) % 30)) for at in range(30)],
     "in another order: of names as numbers": [gray(drawn(number - 1)) for number in AS_TEXT],
@@ -723,7 +725,7 @@ MISPLACED = {
     "masks of the next image, or named in another order than images, as 10 before 2, so that each is of another image",
     "a caution among the first lines, with what fits better",
 )
-@situation("masks that all lie 5% of the side or more beside their lesions", "a caution, with the way back")
+@situation("masks that all lie 5% of the side or more beside lesions with clear edges", "a caution, with the way back")
 @situation("masks that lie on their images", "no caution, also of the real sets that we have")
 def test_masks_that_fit_better_elsewhere(ask: Asking, tmp_path: Path, how: str) -> None:
     said = ask("look", folder_of_masks(tmp_path / "set", [np.ascontiguousarray(mask) for mask in MISPLACED[how]])).out

@@ -554,10 +554,10 @@ def test_dates_and_ages_of_dicom(ask: Asking, tmp_path: Path) -> None:
     assert rows["age"]["median"] == np.median([20 + at // 2 for at in range(120)])
 
 
-@pytest.mark.parametrize("infant", ["{} months", "{} mo", "{}m", "{} Monate"])
+@pytest.mark.parametrize("infant", ["{} months", "{} mo", "{}m", "{} Monate", "{}M"])
 @situation("ages as `13 months`, `8 mo` or `2 Jahre` among years, and `13m` beside `53y`", "years, with an example")
 def test_ages_with_a_unit(ask: Asking, tmp_path: Path, infant: str) -> None:
-    years = "{}y" if infant == "{}m" else "{}"
+    years = {"{}m": "{}y", "{}M": "{}J"}.get(infant, "{}")
     ages = [years.format(20 + at % 60) if at % 10 else infant.format(6 + at // 10) for at in range(120)]
     predictions(age=ages).to_csv(tmp_path / "p.csv", index=False)
     found = audited(ask, tmp_path / "p.csv", "--columns", "age")

@@ -140,8 +140,6 @@ def init_command(
 
 def _as_option(name: str, value: str) -> str:
     """Spell a key in an error as this command takes it."""
-    if name == "--skip-bad-rows":
-        return "assay run --skip-bad-rows"
     return "--follow-links" if name == "data.links" else as_written(name, value)
 
 

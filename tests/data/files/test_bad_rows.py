@@ -135,7 +135,7 @@ def test_a_bad_file_is_refused_by_row_or_left_out(tmp_path: Path, kind: str) -> 
     text = str(caught.value)
     assert text.startswith("1 bad line in data.csv:\n  line 5 '3.png': ")
     assert expected in text
-    assert text.endswith("\ncorrect them, or leave them out with --skip-bad-rows")
+    assert text.endswith("\ncorrect them; run, preview and audit leave them out with --skip-bad-rows")
     dataset = load(folder, skip_bad_rows=True)
     assert len(dataset.table) == 7
     assert len(dataset.card.left_out) == 1

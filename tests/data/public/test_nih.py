@@ -114,7 +114,7 @@ def test_all_bad_rows_at_once(tmp_path: Path) -> None:
         "as published, joined by |",
         "  line 7 '00000005_000.png': the file is missing; unpack the images into set/",
         "  line 8 '00000006_000.png': the file is empty; copy it again",
-        "correct them, or leave them out with --skip-bad-rows",
+        "correct them; run, preview and audit leave them out with --skip-bad-rows",
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _DICOM_AGE = re.compile(r"\d{3}[DWMY]$")
 _SPELLED_AGE = re.compile(r"(\d+(?:[.,]\d+)?) ?([^\W\d_]+)\.?(?: old)?$")
 _A_YEAR = {
-    "y yr yrs year years jahr jahre ans año años": 1.0,
+    "y yr yrs year years j jahr jahre ans año años": 1.0,
     "m mo mos mth mths month months monat monate mois mes meses": 12.0,
     "w wk wks week weeks woche wochen semaine semaines": 365.25 / 7,
     "d day days tag tage jour jours": 365.25,

@@ -122,7 +122,10 @@ def misplaced_masks(
     moved = {step: np.diag(_excess(edges, _moved(outlines, *step))) for step in _STEPS}
     # Masks that are too large fit better moved to any side: one way must fit better than the opposite one too.
     one_way = {(y, x): fit for (y, x), fit in moved.items() if _standard_errors(fit - moved[-y, -x], codes) >= _SURE}
-    others = [*turned, *((_step_words(*step), fit) for step, fit in one_way.items())]
+    others = [*turned]
+    if one_way:  # among the ways that are clearly better, the one that fits best
+        step = max(one_way, key=lambda step: float(one_way[step].mean()))
+        others.append((_step_words(*step), one_way[step]))
     how, fit = max(others, key=lambda other: _standard_errors(other[1] - plain, codes))
     as_they_are = _standard_errors(plain, codes)  # near their place masks fit somewhat too
     least = max(_SURE, _CLEARER * (abs(as_they_are) if how in dict(turned) else -as_they_are))
@@ -131,7 +134,9 @@ def misplaced_masks(
     return f"masks fit the edges in {len(chosen):,} images clearly better {how}: check how they were written"
 
 
-_STEPS = [(y, x) for far in (3, 5, 8, 12) for y in (-far, 0, far) for x in (-far, 0, far) if (y, x) != (0, 0)]
+_STEPS = [
+    (y, x) for far in (3, 4, 5, 6, 7, 8, 10, 12) for y in (-far, 0, far) for x in (-far, 0, far) if (y, x) != (0, 0)
+]
 """Pixels down and to the right by which masks are moved, at `_SIDE`."""
 
 
@@ -146,8 +151,8 @@ def _moved(outlines: Float[np.ndarray, "n side side"], down: int, right: int) ->
 
 def _step_words(down: int, right: int) -> str:
     sides = [("down" if down > 0 else "up", down), ("to the right" if right > 0 else "to the left", right)]
-    parts = [f"{100 * abs(step) / _SIDE:.0f}% {side}" for side, step in sides if step]
-    return f"moved by about {' and '.join(parts)} (of the image's side)"
+    parts = [f"{side} by about {100 * abs(step) / _SIDE:.0f}%" for side, step in sides if step]
+    return f"moved {' and '.join(parts)} of the image"
 
 
 def hollow_masks(masks: np.ndarray, rows: Int[np.ndarray, " n"]) -> str:

@@ -19,6 +19,10 @@ _DIFFERENT = 8
 """Different values below zero, from which they are no marks of one gray level."""
 _OFTEN, _MORE = 0.01, 2
 """Share of the neighbors in 8 bit that jump between the ends of the range, and times other large jumps."""
+_STEEP, _AS_OFTEN = 45, (0.6, 1.7)
+"""Mean difference of neighbors, modulo 8 bit, of images that are more than noise, and how often they then jump across
+half of the range, against what that difference leads to where values have no end.
+"""
 _MIDDLE = 0.2
 """Least share of the pixels that are neither dark nor bright: of drawings and text fewer are."""
 _PIXELS = 1 << 19
@@ -57,7 +61,8 @@ def wraps(values: Shaped[np.ndarray, "h w"], bits: int) -> bool:
 def overflows(values: Shaped[np.ndarray, "h w"]) -> bool:
     """Return whether gray values of 8 bit are the remainders of greater ones, as a cast from 12 bit leaves them.
 
-    Neighbors then jump between the dark and the bright end of the range, and hardly any jump as far elsewhere.
+    Neighbors then jump between the dark and the bright end of the range, and hardly any jump as far elsewhere. Where
+    values wrap many times, neighbors that differ by d modulo 256 jump across half of the range with a chance of d/256.
 
     Examples:
         >>> ramp = np.add.outer(np.arange(0, 4096, 32), np.arange(0, 256, 8))
@@ -72,8 +77,12 @@ def overflows(values: Shaped[np.ndarray, "h w"]) -> bool:
     low, high = np.minimum(rows[:, 1:], rows[:, :-1]), np.maximum(rows[:, 1:], rows[:, :-1])
     jumps = high - low > 128
     crossing = jumps & (low < 256 * _NEAR) & (high >= 256 * (1 - _NEAR))
+    difference = np.abs((np.diff(rows, axis=1) + 128) % 256 - 128).mean()
+    as_often = jumps.mean() / max(difference / 256, 1e-9)
+    wraps_often = difference <= _STEEP and _AS_OFTEN[0] <= as_often <= _AS_OFTEN[1]
     return bool(
-        crossing.sum() >= max(_OFTEN * low.size, _MORE * (jumps & ~crossing).sum())
+        crossing.sum() >= _OFTEN * low.size
+        and (wraps_often or crossing.sum() >= _MORE * (jumps & ~crossing).sum())
         and len(np.unique(high[crossing])) >= _DIFFERENT
         and len(np.unique(low[crossing])) >= _DIFFERENT
     )

@@ -98,7 +98,7 @@ MOST_CLASSES = 10
 _OFTEN = 5
 """Rows of each value from which a few values are rather classes than patients."""
 SCORES = ("score", "scores", "probability", "prob", "proba", "prediction", "predicted", "pred", "logit", "logits",
-          "output", "risk", "wahrscheinlichkeit", "p")  # fmt: skip
+          "output", "risk", "wahrscheinlichkeit", "hat", "p")  # fmt: skip
 """Words of the names of scores, the surest first."""
 _GENERAL = TARGETS.index("malignant")
 _GENERAL_WORDS = frozenset({"truth", "gt", "true", "model", "ai", "net", "cnn"})

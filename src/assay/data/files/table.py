@@ -98,7 +98,7 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
     lines += [f"  {_place(p, word)} {shown(p.name)}: {p.what}; {p.remedy}" for p in listed]
     if len(rows) > SHOWN:
         lines.append(f"  and {len(rows) - SHOWN} more")
-    lines.append(f"correct them, or leave them out with {key_text('--skip-bad-rows', True)}")
+    lines.append(f"correct them; run, preview and audit leave them out with {key_text('--skip-bad-rows', True)}")
     raise DataError("\n".join(lines))
 
 
