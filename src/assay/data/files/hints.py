@@ -65,7 +65,7 @@ def overflows(values: Shaped[np.ndarray, "h w"]) -> bool:
     values wrap many times, neighbors that differ by d modulo 256 jump across half of the range with a chance of d/256.
 
     Examples:
-        >>> ramp = np.add.outer(np.arange(0, 4096, 32), np.arange(0, 256, 8))
+        >>> ramp = np.add.outer(np.arange(0, 4000, 33), np.arange(0, 1000, 9))
         >>> overflows((ramp % 256).astype(np.uint8)), overflows((ramp // 20).astype(np.uint8))
         (True, False)
     """
