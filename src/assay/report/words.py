@@ -352,8 +352,8 @@ VERDICTS: Mapping[str, VerdictWords] = {
         "can be affected too. Next: count the mark in each class, and compare with reference networks.",
     ),
     Verdict.UNDIRECTED: VerdictWords(
-        "affected, but not in one direction",
-        "Affected by {factor}, but not in one direction",
+        "affected, no direction shown",
+        "Affected by {factor}, no direction shown",
         "AUROC or predictions change by more than the margin. A shift of scores in one direction is not shown to "
         "exceed it. Next: count the mark where the model will be used.",
     ),

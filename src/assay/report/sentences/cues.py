@@ -82,6 +82,6 @@ def added_words(rows: Sequence[Row], inside: Callable[[str], str] = str, cues: S
     other = f" ({by_fold} within the folds of its fit)" if by_fold != alone else ""
     if numeric(best, "cue") <= 0.5 and {*verdicts} == {"beyond"}:
         values = f"has AUROC {alone}{inside(best['environment'])}, and {who} {ends}"
-        return f"No simple cue predicts the target: the best, {cue}, {values}."
+        return f"No simple cue clearly predicts the target: the best, {cue}, {values}."
     reached = f"reaches AUROC {alone}{other}{inside(best['environment'])}, and {who} {ends}"
     return f"The best simple cue, {cue}, {reached}. {added_text[:1].upper()}{added_text[1:]}."
