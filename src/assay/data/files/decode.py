@@ -462,7 +462,7 @@ def decode_masks(
         out[0] = fit_labels(labels.values, size, framing)
         small = (VANISHED,) if vanished(labels.values, out[0], framing) else ()
         outside = (CUT_OFF,) if cut_off(labels.values, framing) else ()
-        specks = (SPECKS,) if has_specks(labels.values) else ()
+        specks = (SPECKS,) if has_specks((labels.values > 0) & (labels.values != IGNORED)) else ()
         return _Filled((*labels.notes, *small, *outside, *specks))
 
     name = name_of("labels", digests, size, *((framing.label,) if framing.label else ()))

@@ -224,10 +224,9 @@ _SPECK, _TIMES = 2, 100
 """Pixels of a speck at most, and times that a lesion in the same mask is larger."""
 
 
-def has_specks(labels: UInt8[np.ndarray, "h w"]) -> bool:
-    """Return whether a label map has specks of a pixel or two beside a lesion, as compression or a brush leave them."""
-    lesion = (labels > 0).astype(np.uint8)
-    areas = cv2.connectedComponentsWithStats(lesion, connectivity=8)[2][1:, cv2.CC_STAT_AREA]
+def has_specks(lesion: Bool[np.ndarray, "h w"]) -> bool:
+    """Return whether a mask has specks of a pixel or two beside a lesion, as compression or a brush leave them."""
+    areas = cv2.connectedComponentsWithStats(lesion.astype(np.uint8), connectivity=8)[2][1:, cv2.CC_STAT_AREA]
     return bool(areas.size > 1 and areas.min() <= _SPECK and areas.max() >= _TIMES * _SPECK)
 
 
