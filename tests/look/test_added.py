@@ -192,6 +192,10 @@ def test_words() -> None:
     assert within_folds in added_words([baseline], cues=fitted), "the table of cues has another number"
     assert "reaches AUROC 0.70, and" in added_words([baseline], cues=[{**fitted[0], "value": 0.70}])
     assert not added_words([{**row, "value": math.nan}]).count("among")
+    chance = {**row, "cue": 0.45, "verdict": "beyond"}
+    none = "No simple cue clearly predicts the target: the best, factor 'brightness', has AUROC 0.45, and the model "
+    assert added_words([chance]).startswith(none)
+    assert added_words([{**chance, "verdict": "not-shown"}]).startswith("The best simple cue, factor 'brightness',")
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
     found = [{**one, "environment": "found"} for one in rows]
     assert " as found, and networks" in added_words(found, lambda name: f" as {name}"), "not the AUROC of another set"
