@@ -122,6 +122,7 @@ OF_CODES: dict[Code, dict[str, Any]] = {
     Code.FEW_PATIENTS: {"patients": 4},
     Code.FEW_EFFECTIVE_PATIENTS: {"patients": 2.7},
     Code.SOME_EFFECTIVE_PATIENTS: {"patients": 8.2},
+    Code.RARE_PATIENTS_UNSEEN: {"rare": 14},
     Code.OUTLYING_SEEDS: {"limit": 4, "gap": 0.0},
     Code.WORST_GROUP_PLACE: {"level": "part-solid"},
     Code.COPY_CLUSTERS: {"groups": 38, "files": 152, "across": 2, "masks": 1, "searched": 0, "rows": ("3", "1,200")},

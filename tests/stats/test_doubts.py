@@ -260,3 +260,28 @@ def test_many_cautions_of_one_kind_are_one_line_and_others_keep_theirs() -> None
     assert reason_words(found[0].reason).count("confounder 'tag ") == 3
     assert reason_words(found[0].reason).endswith("; and 48 more of this kind")
     assert len(findings_of_reasons(marks(3))) == 3
+
+
+@pytest.mark.parametrize(
+    ("patients", "margin", "measure", "decision", "rare"),
+    [
+        (40, 0.05, "auroc", "equivalent", 14),  # 1 - 0.05 ** (1 / 40) = 0.072
+        (40, 0.05, "accuracy", "lower-small", 14),
+        (100, 0.02, "auroc", "equivalent", 34),
+        (100, 0.05, "auroc", "equivalent", None),  # 0.030 of the range is under the margin
+        (58, 0.05, "dice", "equivalent", 20),
+        (59, 0.05, "dice", "equivalent", None),
+        (40, 0.05, "auroc", "higher", None),
+        (40, 0.05, "log-loss", "equivalent", None),  # no end of its range: nothing bounds what a patient costs
+        (40, None, "auroc", "equivalent", None),
+    ],
+)
+def test_a_margin_that_rare_patients_could_undo_is_said(
+    patients: int, margin: float | None, measure: str, decision: str, rare: int | None
+) -> None:
+    row = contrast(effective_patients=patients, margin=margin, measure=measure, decision=decision)
+    findings = [one for one in study_findings([row], ESTIMATES) if one.reason.first(Code.RARE_PATIENTS_UNSEEN)]
+    assert len(findings) == (rare is not None)
+    if rare:
+        assert f"could be undone by patients as common as 1 in {rare}, " in reason_words(findings[0].reason)
+        assert findings[0].row == "c1"

@@ -66,6 +66,12 @@ class Code(StrEnum):
         "only approximately known",
         "few patients: test more",
     )
+    RARE_PATIENTS_UNSEEN = (
+        "rare-patients-unseen",
+        "{count} of {of} results within the margin could be undone by patients as common as 1 in {rare}, whom the "
+        "test set may lack",
+        "rare patients may be missing",
+    )
     FEW_SEEDS_TO_COMPARE = "few-seeds-to-compare", "{seeds:seed}: at least {least} are needed"
     FEW_SEEDS_WITH_ACTIVATIONS = "few-seeds-with-activations", "{seeds:seed} with activations: at least 2 are needed"
     SOME_SEEDS_UNDEFINED = "some-seeds-undefined", "undefined for some seeds"

@@ -20,6 +20,7 @@ from assay.stats.rows import (
     FIRST_SIGN_BELOW_SEEDS,
     MATCHED,
     MIN_SEEDS,
+    WITHIN_MARGIN,
     ResultKey,
     Row,
     add_trial_counts,
@@ -103,6 +104,7 @@ def study_findings(
         *_one_class_findings(estimates),
         *_end_of_scale_findings(contrasts),
         *_few_patient_findings(contrasts),
+        *_rare_patient_findings(contrasts),
         *_seed_findings(contrasts, estimates),
         *_changed_seed_findings(seeds),
         *_extreme_p_findings(contrasts),
@@ -326,6 +328,29 @@ def _few_patient_findings(contrasts: Sequence[Row]) -> list[Finding]:
     patients = numeric(least, "effective_patients")
     reason = Reason.of(Code.SOME_EFFECTIVE_PATIENTS, count=len(few), of=len(contrasts), patients=patients)
     return [_caution(reason, row=least)]
+
+
+def _rare_patient_findings(contrasts: Sequence[Row]) -> list[Finding]:
+    """Report decisions of no difference of the margin that patients whom the sample may lack could undo.
+
+    The share of a kind of patients of which a sample of n has nobody is at most 1 - 0.05^(1/n), at the 95% level. If
+    they all react, a measure changes by this share of its range, whatever the sample shows.
+    """
+    within = [row for row in contrasts if row.get("decision") in WITHIN_MARGIN]
+    unseen = [row for row in within if _unseen_change(row) > numeric(row, "margin")]
+    if not unseen:
+        return []
+    worst = max(unseen, key=lambda row: _unseen_change(row) / numeric(row, "margin"))
+    rare = math.ceil(1 / share_upper_bound(0, numeric(worst, "effective_patients")))
+    reason = Reason.of(Code.RARE_PATIENTS_UNSEEN, count=len(unseen), of=len(within), rare=rare)
+    return [_caution(reason, row=worst)]
+
+
+def _unseen_change(row: Row) -> float:
+    """Return how far patients whom a sample may lack can change a measure; 0 where its range has no end."""
+    low, high = range_of(text_of(row, "measure"))
+    patients = numeric(row, "effective_patients")
+    return share_upper_bound(0, patients) * (high - low) if patients > 0 and math.isfinite(high - low) else 0.0
 
 
 def _seed_findings(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
