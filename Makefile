@@ -1,7 +1,7 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there;
 # with CPU=1 without CUDA.
 export CPU
-.PHONY: demo readme test tests acceptance thorough environment docs gallery index release torture clean anew
+.PHONY: demo readme test tests acceptance nightly thorough environment docs gallery index release torture clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 # Compiled modules and rewritten tests are kept, or every worker and every subprocess compiles them.
@@ -23,7 +23,7 @@ test: .venv/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/pyright & types=$$!; \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not thorough" --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not acceptance and not nightly and not thorough" --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15; \
 	tests=$$?; wait $$types && exit $$tests
 
 tests: test
@@ -31,6 +31,10 @@ tests: test
 # The slow tests: commands and tutorials of the docs, every scale of every study, benchmarks, the page in a browser.
 acceptance: .venv/.ready-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m acceptance --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
+
+# Further cases of what the gate tests by one of a kind: every night.
+nightly: .venv/.ready-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m nightly --dist worksteal -n $${ASSAY_TEST_WORKERS:-2} --timeout 1200 --durations 15
 
 # Fuzzing of readers against their reference libraries, faults of engines and long simulations: hours, outside the gate.
 thorough: .venv/.ready-dev

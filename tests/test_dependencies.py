@@ -12,6 +12,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from tests.cases import first_of
 
 from assay.core.errors import extra
 from assay.plugin import ExtraError
@@ -106,10 +107,12 @@ def without(names: set[str], *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(
     ("library", "scale", "line"),
-    [
-        ("monai", "quick", "pip install 'assay-imaging[monai]'"),
-        ("segmentation_models_pytorch", "paper", "pip install 'assay-imaging[smp]'"),
-    ],
+    first_of(
+        [
+            ("monai", "quick", "pip install 'assay-imaging[monai]'"),
+            ("segmentation_models_pytorch", "paper", "pip install 'assay-imaging[smp]'"),
+        ]
+    ),
 )
 def test_a_study_that_needs_an_absent_extra_is_refused_before_it_runs(library: str, scale: str, line: str):
     done = without({library}, "run", "lesion-loss-ood", "--scale", scale, "--out", "nowhere")

@@ -542,6 +542,7 @@ def test_wrong_requests_are_refused(planted: Path, more: dict[str, Any], text: s
         audited(middle, of_folder(planted / "set"), **more)
 
 
+@pytest.mark.nightly
 def test_the_audit_of_a_trial_agrees_with_the_reliance_probe_of_that_trial(tmp_path: Path) -> None:
     tag = {"tag": {"size": 0.2, "shape": "rectangle", "contrast": 1.0, "x": 0.8, "y": 0.15}}  # at no other place
     tied = {"association": {"tag": 0.9}, "interventions": tag}
@@ -569,6 +570,7 @@ def test_the_audit_of_a_trial_agrees_with_the_reliance_probe_of_that_trial(tmp_p
     assert outputs == "not malignant is output 0 and malignant is output 1, by name"
 
 
+@pytest.mark.nightly
 def test_the_threshold_of_a_training_is_turned_with_its_outputs(tmp_path: Path) -> None:
     data = {**images(tmp_path / "set", 120), "factors": {}}
     split = {"split": {"train": 0.5, "validation": 0.25, "test": 0.25}}

@@ -205,6 +205,7 @@ def test_a_search_that_assay_does_not_know_names_no_picture(audits: Path, tmp_pa
         compare_audits(received, audits / "b")
 
 
+@pytest.mark.nightly
 def test_effects_in_training_images_and_in_others_are_not_compared_nor_is_a_search_that_one_audit_lacks(
     tmp_path: Path,
 ) -> None:

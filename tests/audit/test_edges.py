@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import timm
 from tests.audit.test_audit import CALLS, MARKS, SIDE, images, middle, run
+from tests.cases import first_of
 from tests.worlds.files import save, write_rows
 
 import assay
@@ -336,14 +337,14 @@ FINDINGS = ("Edema", "Pneumonia", "Mass")
 
 @pytest.mark.parametrize(
     ("function", "more", "output"),
-    [
+    first_of([
         (findings, {"output": "pneumonia"}, "1 Pneumonia (sigmoid)"),
         (findings, {"output": "1", "head": "softmax"}, "1 Pneumonia (softmax)"),
         (lambda images: sigmoid(findings(images)), {"output": "Pneumonia"}, "1 Pneumonia (sigmoid)"),
         (lambda images: np.exp(findings(images)) / np.exp(findings(images)).sum(1, keepdims=True),
          {"output": "Pneumonia"}, "1 Pneumonia (softmax)"),
         (lambda images: np.stack([1 - sigmoid(middle(images)), sigmoid(middle(images))], 1), {}, None),
-    ],
+    ], 2),
 )  # fmt: skip
 def test_one_of_several_outputs_is_read_by_name_and_by_its_kind(
     function: Any, more: Mapping[str, Any], output: str | None
@@ -389,7 +390,7 @@ def test_classes_of_the_target_are_no_names_of_independent_outputs(name: str) ->
         of(findings, output=name)
 
 
-@pytest.mark.parametrize(("function", "output"), [(two, "0"), (softmax, "finding"), (softmax, "")])
+@pytest.mark.parametrize(("function", "output"), first_of([(two, "0"), (softmax, "finding"), (softmax, "")]))
 def test_an_output_without_a_name_is_read_by_its_position_and_classes_of_a_softmax_by_theirs(
     function: Callable[[np.ndarray], Any], output: str
 ) -> None:
@@ -463,6 +464,7 @@ def test_an_audit_that_was_killed_goes_on_and_writes_the_same_bytes() -> None:
     assert json.loads(Path("out/verdicts.json").read_text())["verdicts"]
 
 
+@pytest.mark.nightly
 def test_a_network_of_one_channel_gets_the_mean_of_a_scaling_of_three(tmp_path: Path) -> None:
     network = timm.create_model("resnet10t", num_classes=2, in_chans=1).eval()  # pyright: ignore[reportUnknownMemberType]
     given = images(tmp_path / "set", 40)

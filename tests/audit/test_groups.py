@@ -141,6 +141,7 @@ def test_a_group_without_an_error_has_an_interval_and_is_not_called_equal() -> N
     assert gap["low"] <= gap["value"] <= gap["high"]
 
 
+@pytest.mark.nightly
 def test_groups_whose_rare_errors_differ_by_the_margin_are_seldom_called_equal() -> None:
     draws, equal = np.random.default_rng(5), 0
     for _ in range(200):

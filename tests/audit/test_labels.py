@@ -37,6 +37,7 @@ def of(cell: str, places: int = 2) -> str:
     return f"{float(cell):.{places}f}".replace("0.000", "< 0.001") if cell else "–"
 
 
+@pytest.mark.nightly
 def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
         assert inner in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_a_label_has_the_region_that_its_page_leads_with(tmp_path: Path) -> None:
     """A mark on few images is found by the search of marks drawn alike, and by no other."""
     data = pictures(tmp_path / "set", "both", tie=0.0)

@@ -74,6 +74,7 @@ def test_near_copies_are_searched_among_the_images_that_are_read_and_copies_amon
     assert values["training-copies"] == 1
 
 
+@pytest.mark.nightly
 def test_few_of_many_images_are_in_memory_at_any_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, read, held, most = images(tmp_path / "set", 1_500), ArrayImages.values, 0, 0
 

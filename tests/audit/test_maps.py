@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.cases import first_of
 from tests.worlds.audits import LESION_MARKS, SIDE, audited, bright, lesions, lower, run, verdicts
 from tests.worlds.files import save, write_table
 from torch import nn
@@ -61,6 +62,7 @@ def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_
     )
 
 
+@pytest.mark.nightly
 def test_where_all_images_have_a_lesion_dice_and_area_decide(tmp_path: Path) -> None:
     data = lesions(tmp_path / "set", without=False)
     table = segmented(bright, data).table("verdicts").set_index("factor")
@@ -125,12 +127,14 @@ def channels(order: str) -> Any:
 
 @pytest.mark.parametrize(
     ("order", "said"),
-    [
-        ("lbn", "channel 1 of its maps as the background"),
-        ("nlb", "channel 2 of its maps as the background"),
-        ("nnlnb", "channel 4 of its maps as the background"),
-        ("bol", "channel 2 of its maps as the lesion"),
-    ],
+    first_of(
+        [
+            ("lbn", "channel 1 of its maps as the background"),
+            ("nlb", "channel 2 of its maps as the background"),
+            ("nnlnb", "channel 4 of its maps as the background"),
+            ("bol", "channel 2 of its maps as the lesion"),
+        ]
+    ),
 )
 def test_maps_of_several_channels_in_another_order_stop_the_audit(tmp_path: Path, order: str, said: str) -> None:
     data = lesions(tmp_path / "set", count=80)
@@ -148,14 +152,14 @@ def test_maps_of_several_channels_in_another_order_stop_the_audit(tmp_path: Path
     assert found.value["ranking"] < 0.9, "it is read as it is given"
 
 
-@pytest.mark.parametrize("order", ["bl", "bln", "bnl", "bnnnl", "b" + "n" * 8 + "l"])
+@pytest.mark.parametrize("order", first_of(["bl", "bln", "bnl", "bnnnl", "b" + "n" * 8 + "l"]))
 def test_maps_whose_background_is_first_are_not_asked_about(tmp_path: Path, order: str) -> None:
     found = segmented(channels(order), lesions(tmp_path / "set", count=80)).table("checks").set_index("check")
     assert found.status["scaling"] == "ok"
     assert found.value["ranking"] == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("most", "remedy"), [(255, "divide them by 255"), (9, "write probabilities")])
+@pytest.mark.parametrize(("most", "remedy"), first_of([(255, "divide them by 255"), (9, "write probabilities")]))
 def test_maps_that_are_never_below_0_are_asked_about(tmp_path: Path, most: float, remedy: str) -> None:
     data = lesions(tmp_path / "set", count=60)
 
@@ -177,6 +181,7 @@ def test_a_classifier_and_a_threshold_are_refused(tmp_path: Path) -> None:
         segmented(bright, data, threshold=0.3)
 
 
+@pytest.mark.nightly
 def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,7 +250,7 @@ def searched(model: nn.Module, data: dict[str, Any], **more: Any) -> tuple[list[
     return RunFolder(out).table("regions"), (out / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("without", "larger"), [(True, "lesion"), (False, "larger lesion")])
+@pytest.mark.parametrize(("without", "larger"), first_of([(True, "lesion"), (False, "larger lesion")]))
 def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
     without: bool, larger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,6 +276,7 @@ def test_a_segmentation_that_needs_a_letter_in_the_corner_is_said_to(
     assert "masks a patch of another image would make wrong" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.nightly
 def test_the_place_of_lesions_is_no_shortcut_of_a_segmentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (place, drawn, whole), page = searched(Bright(), blobs(tmp_path / "set"))
     assert (place["verdict"], drawn["verdict"], whole["verdict"]) == ("nothing-found", "nothing-found", "not-tested")

@@ -97,6 +97,7 @@ def of_masks(images: np.ndarray) -> np.ndarray:
     return np.where(bright((images * 255).round() / 255) > 0, 20.0, -20.0)
 
 
+@pytest.mark.nightly
 def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data: dict[str, Any] = {**lesions(tmp_path / "set", count=60), "factors": {}}
     (tmp_path / "marks.yaml").write_text(json.dumps({"tag": LESION_MARKS["tag"]}))

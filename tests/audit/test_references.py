@@ -102,6 +102,7 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     )
 
 
+@pytest.mark.nightly
 def test_networks_that_learned_from_the_training_images_of_the_model_set_no_limit_of_regions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

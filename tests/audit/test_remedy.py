@@ -17,6 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from tests.audit.search.test_leads import COUNT, GLYPH, LETTER, MODELS, SIDE, audited, limits, middle, pictures
+from tests.cases import first_of
 from tests.worlds.files import save, write_rows, write_table
 from torch import nn
 
@@ -206,6 +207,7 @@ def test_a_patch_comes_from_another_patient_or_the_remedy_is_refused(
     assert not any((tmp_path / "covered-1").rglob("*.png"))
 
 
+@pytest.mark.nightly
 def test_a_faint_mark_that_the_search_missed_is_no_donor_to_others(tmp_path: Path) -> None:
     data, draws, strength = pictures(tmp_path / "set", "none"), np.random.default_rng(6), np.zeros(COUNT)
     for at in range(COUNT):
@@ -272,11 +274,11 @@ def pixels_of(folder: Path, names: list[str]) -> np.ndarray:
     return np.stack([np.asarray(Image.open(folder / name), dtype=np.float32) / 255 for name in names])[:, None]
 
 
-@pytest.mark.parametrize(("cue", "tie", "place", "words", "kept"), [
+@pytest.mark.parametrize(("cue", "tie", "place", "words", "kept"), first_of([
     ("dark", 0.96, "whole", "all with the same spatial frequencies below 1/32 cycles per pixel", 0.8),
     ("noisy", 0.94, "whole", "all with the same spatial frequencies above 1/4 cycles per pixel and above", 0.7),
     ("glyph", 0.85, "shape", "a small shape at changing places is on", 0.7),
-])  # fmt: skip
+]))  # fmt: skip
 def test_what_has_no_place_is_taken_out_of_all_images_and_the_rest_stays(
     cue: str,
     tie: float,
@@ -482,6 +484,7 @@ def lettered_study(folder: Path, row: slice, tie: float) -> tuple[Path, dict[str
     return next((run / "trials").iterdir()), {**keys, "table": "test.csv"}, {**keys, "table": "train.csv"}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("row", "tie", "tables"), [
     (slice(14, 30), 0.94, ["data.csv"]),
     (slice(28, 42), 0.6, ["data.csv", "balanced.csv"]),  # near the letter, so that it is covered, too
@@ -519,6 +522,7 @@ def test_a_network_of_a_study_is_trained_and_audited_again_and_what_is_better_is
         assert areas[2] > areas[1], "covering took the finding away"
 
 
+@pytest.mark.nightly
 def test_another_network_is_not_trained_again_and_the_commands_to_do_it_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -196,6 +196,7 @@ def test_networks_are_judged_by_the_reference() -> None:
     assert interval(0, 59) == [0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 59), abs=1e-4)]
 
 
+@pytest.mark.nightly
 def test_a_small_bank_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_bank, "pool", lambda domain: pool())
     monkeypatch.setattr(sys, "argv", ["audit_bank", "--domain", "phantom-chest", "--networks", "2", "1", "1",

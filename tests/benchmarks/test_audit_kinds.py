@@ -130,6 +130,7 @@ def test_marks_are_tied_as_planned_each_on_its_own() -> None:
         assert np.array_equal(moved[:, 0, where].any(axis=1), has[:, at])
 
 
+@pytest.mark.nightly
 def test_truth_is_what_a_mark_does_when_it_is_put_on() -> None:
     whole = pool()
     row, kept = trained(AuditSize("local", "", "branches", 5, ("cross",), (0.95, 0.05)), whole)

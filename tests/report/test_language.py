@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ ALLOWED = ("lead letter", "a lead to the heart", "lead to a", "open: swing, loss
 """Other meanings: metal, a cable, a way to a place; lists of codes."""
 
 
+@cache
+def texts_of_code() -> list[tuple[str, int, str]]:
+    """Return the texts of all code, each with its file and line."""
+    return [
+        (str(file.relative_to(ROOT)), line, text)
+        for file in sorted(SOURCE.rglob("*.py"))
+        for line, text in literals(ast.parse(file.read_text(encoding="utf-8")))
+    ]
+
+
 def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Yield texts that are no docstrings, with their lines; of f-strings what is literal."""
     skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
@@ -87,19 +98,15 @@ def withdrawn(text: str) -> list[str]:
 
 def test_no_sentence_of_the_code_has_a_withdrawn_phrase() -> None:
     wrong = [
-        f"{file.relative_to(ROOT)}:{line} {text!r}"
-        for file in sorted(SOURCE.rglob("*.py"))
-        for line, text in literals(ast.parse(file.read_text(encoding="utf-8")))
-        if PROSE.search(text) and withdrawn(text)
+        f"{file}:{line} {text!r}" for file, line, text in texts_of_code() if PROSE.search(text) and withdrawn(text)
     ]
     assert not wrong, "\n".join(wrong)
 
 
 def test_no_sentence_of_the_code_has_more_than_25_words() -> None:
     wrong = [
-        f"{file.relative_to(ROOT)}:{line} {sentence!r}"
-        for file in sorted(SOURCE.rglob("*.py"))
-        for line, text in literals(ast.parse(file.read_text(encoding="utf-8")))
+        f"{file}:{line} {sentence!r}"
+        for file, line, text in texts_of_code()
         for sentence in long_sentences(text)
         if not sentence.startswith(tuple(LONG))
     ]

@@ -40,6 +40,7 @@ def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
         assert f'download="{name}.csv' in page
 
 
+@pytest.mark.nightly
 def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = collect(run)
     bare = dataclasses.replace(content, files=tuple((name, None) for name, _ in content.files))

@@ -14,6 +14,7 @@ import duckdb
 import numpy as np
 import pytest
 from PIL import Image
+from tests.cases import first_of
 from tests.cli.asking import Asking
 from tests.worlds.audits import MARKS, audited, shortcut
 from tests.worlds.audits import images as noise_images
@@ -118,8 +119,8 @@ def link_outlines(received: Path, elsewhere: Path) -> None:
 
 @pytest.mark.parametrize(
     "link",
-    [link_class_folders, link_files_of_classes, link_table, link_table_in_capitals, link_joined_table,
-     link_participants, link_masks, link_masks_matched_loosely, link_outlines],
+    first_of([link_class_folders, link_files_of_classes, link_table, link_table_in_capitals, link_joined_table,
+     link_participants, link_masks, link_masks_matched_loosely, link_outlines], 3),
 )  # fmt: skip
 def test_a_look_follows_links_only_with_its_option(
     link: Callable[[Path, Path], None],
@@ -325,12 +326,21 @@ def file_in_place_of_folder(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(rewrite({}), "no Assay wrote it; delete it: only"), (rewrite({"root": ["x"], "values": {}}), "no Assay wrote it"),
-     (rewrite({"root": "x/y", "values": {}}), "no Assay wrote it"), (rewrite({"root": "/x", "values": [1]}), ""),
-     (nest, "it is damaged"),
-     (lengthen, "holds more than Assay writes; delete it"), (name_without_letters, ""), (folder_in_place, ""),
-     (file_in_place_of_folder, "delete it")],
-)  # fmt: skip
+    first_of(
+        [
+            (rewrite({}), "no Assay wrote it; delete it: only"),
+            (nest, "it is damaged"),
+            (file_in_place_of_folder, "delete it"),
+            (rewrite({"root": ["x"], "values": {}}), "no Assay wrote it"),
+            (rewrite({"root": "x/y", "values": {}}), "no Assay wrote it"),
+            (rewrite({"root": "/x", "values": [1]}), ""),
+            (lengthen, "holds more than Assay writes; delete it"),
+            (name_without_letters, ""),
+            (folder_in_place, ""),
+        ],
+        3,
+    ),
+)
 def test_strange_paths_beside_a_run_are_refused_in_a_sentence(
     change: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -394,6 +404,7 @@ def test_a_failure_names_no_folder_of_its_maker(
     assert "no …/a.bin" in Path("runs/tiny/report.html").read_text()
 
 
+@pytest.mark.nightly
 def test_an_exported_network_names_no_folder_of_its_maker(
     tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ def lines_run(ask: Asking, run: Path) -> int:
     return count
 
 
+@pytest.mark.nightly
 def test_the_page_of_a_received_run_takes_time_that_grows_with_its_rows(
     run_copy: Path, ask: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from tests.cases import first_of
 
 from assay.plugin import ArrayCache, ChangedImages, DataSpec, Environment, SpecError, load_dataset
 from assay.shifts.intervention import changes_of
@@ -131,7 +132,7 @@ HEX = 24 * "?"
 LOW = {"low-pass": {"cutoff": 0.5, "apply_at": "original", "share": 0.5}}
 
 
-@pytest.mark.parametrize("how", ["nearest", "area", "bilinear"])
+@pytest.mark.parametrize("how", first_of(["nearest", "area", "bilinear"]))
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("fit", [{}, {"fit": "squash"}, {"fit": "crop", "crop_share": 0.8}])
 def test_a_mark_lies_in_its_mask_and_nowhere_else(tmp_path: Path, how: str, deep: bool, fit: dict[str, Any]) -> None:

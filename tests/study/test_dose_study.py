@@ -215,6 +215,7 @@ def test_every_recipe_has_a_change_of_each_confounder_in_every_environment(run: 
     assert {json.loads(row["coordinates"])["confounder"] for row in rows} == {*CONFOUNDERS, UNSEEN}
 
 
+@pytest.mark.nightly
 def test_tables_do_not_depend_on_what_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PANELS_IN_MEMORY", "RECIPES_IN_MEMORY"):
         monkeypatch.setattr(results, name, 1)
@@ -264,6 +265,7 @@ def test_what_a_sampled_dose_achieved_is_told(run: RunFolder) -> None:
     assert all(row["strength"] == row["asked"] for row in by_name.values())
 
 
+@pytest.mark.nightly
 def test_the_worst_group_is_paired_by_patient_and_made_again_without_the_data(run: RunFolder) -> None:
     """Its rows are kept in the folder: the comparison is the same when tables are made from records alone."""
     rows = [row for row in run.table("contrasts") if "worst" in row["measure"]]

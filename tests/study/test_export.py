@@ -256,6 +256,7 @@ def test_a_network_is_probed_at_its_own_size_and_framing(run_copy: Path, tmp_pat
         assert kept.record("models", id)["size"] == SMALL["data"]["size"] != DataSpec.model_fields["size"].default
 
 
+@pytest.mark.nightly
 def test_a_program_does_not_tell_its_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_assets(tmp_path)
     table = tmp_path / "dermoscopy" / "data.csv"

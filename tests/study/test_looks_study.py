@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import first_of
 from tests.worlds.studies import SMALL, records
 
 import assay
@@ -111,7 +112,7 @@ class Timed(InProcess):
         )
 
 
-@pytest.mark.parametrize("supcon", [0.1, 10.0])
+@pytest.mark.parametrize("supcon", first_of([0.1, 10.0]))
 def test_what_can_be_decided_comes_first_and_is_decided_as_in_the_whole_look(supcon: float, tmp_path: Path) -> None:
     """Cross-entropy and focal settle one question alone, the other needs supcon too, and none needs triplet.
 
@@ -164,6 +165,7 @@ def _lose(_: object) -> None:
     raise DataError("lost")
 
 
+@pytest.mark.nightly
 def test_a_failed_network_leaves_the_comparisons_that_need_it_without_a_look(tmp_path: Path) -> None:
     spec, root, lines = parse_study(TWO_QUESTIONS, looks=LOOKS), tmp_path / "two-questions", list[str]()
     result = run_study(prepare(spec, root), observe_nothing, Losing(), lines.append)
@@ -194,6 +196,7 @@ WORST: dict[str, Any] = {
 }
 
 
+@pytest.mark.nightly
 def test_looks_at_the_worst_group_are_made_again_from_the_folder_alone(tmp_path: Path) -> None:
     """Another group is the worst after three seeds than after five: the images of both are kept.
 

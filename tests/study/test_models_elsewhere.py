@@ -99,6 +99,7 @@ def test_a_table_of_models_gives_tables_and_a_page(tmp_path: Path) -> None:
     assert not [word for word in ("epochs", "order of batches", "AdamW", "adamw", "small-cnn") if word in page]
 
 
+@pytest.mark.nightly
 def test_a_run_folder_is_complete_and_goes_on_when_weights_change(tmp_path: Path) -> None:
     study = written(tmp_path)
     first = run(study, tmp_path / "runs")

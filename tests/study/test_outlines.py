@@ -16,6 +16,7 @@ from assay.report.sentences.captions import caption
 from assay.stats.format import number
 
 
+@pytest.mark.nightly
 def test_in_folds_the_first_ones_images_are_outlined_by_its_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

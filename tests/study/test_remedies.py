@@ -66,6 +66,7 @@ def obey(message: str, reference: Path, root: Path) -> str:
     return path.name
 
 
+@pytest.mark.nightly
 def test_what_is_said_of_a_damaged_file_brings_back_the_same_results(damaged: Path, reference: Path) -> None:
     for path in of_every_kind(damaged):
         path.write_bytes(path.read_bytes()[:-20])

@@ -18,6 +18,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image
 from scipy import stats
+from tests.cases import first_of
 from tests.worlds.files import save, write_table
 
 import assay
@@ -146,10 +147,10 @@ def limits(
     monkeypatch.setattr(run, "shipped_limits", shipped)
 
 
-@pytest.mark.parametrize(("name", "corners", "carrier"), [
+@pytest.mark.parametrize(("name", "corners", "carrier"), first_of([
     ("opposed", "upper left corner (against one in the lower right)", "not label"),
     ("three", "lower right corner (against one in the upper left)", "label"),  # and one in the upper right
-])  # fmt: skip
+]))  # fmt: skip
 def test_marks_of_both_classes_in_corners_are_named_with_the_place_of_the_other_class(
     name: str, corners: str, carrier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,11 +166,11 @@ def test_marks_of_both_classes_in_corners_are_named_with_the_place_of_the_other_
     assert shares.pop(carrier) > 0.85 > 0.2 > next(iter(shares.values()))
 
 
-@pytest.mark.parametrize(("name", "sentence"), [
+@pytest.mark.parametrize(("name", "sentence"), first_of([
     ("letter", "A bright mark in the lower right corner, found in the"),
     ("frame", "A dark border, found in the"),
     ("triangle", "A bright mark in the upper left corner, found in the"),
-])  # fmt: skip
+]))  # fmt: skip
 def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,6 +257,7 @@ def said_of(out: Path) -> tuple[str, dict[str, dict[str, Any]], list[str]]:
     return " ".join(answer_words(tables)), verdicts, [row["factor"] for row in reported_verdicts(tables)]
 
 
+@pytest.mark.nightly
 def test_marks_that_the_leading_one_explains_are_no_second_finding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,6 +361,7 @@ def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_m
         assert np.abs(where - (down, across)).max() < 0.05
 
 
+@pytest.mark.nightly
 def test_what_is_drawn_is_searched_again_where_limits_let_another_mark_be_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,6 +473,7 @@ def test_a_mark_that_only_training_images_carry_is_found_in_them(
     assert "--train TRAIN" not in re.sub("</?span[^>]*>", "", page), "it was given"
 
 
+@pytest.mark.nightly
 def test_effects_in_training_images_are_in_standard_deviations_of_tested_ones(tmp_path: Path) -> None:
     """A network that learned its training images by heart spreads less there, and is no more of a shortcut for it."""
     given: dict[str, Any] = {"marks": MARKS, "distortions": [], "progress": False, "as_given": True}
@@ -594,7 +598,7 @@ def test_the_bounds_of_a_gap_between_groups_hold() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.12, 0.4])
-@pytest.mark.parametrize("alpha", [0.05, 0.001])
+@pytest.mark.parametrize("alpha", first_of([0.05, 0.001]))
 def test_a_small_group_with_few_errors_has_a_gap_by_chance_as_seldom_as_is_said(rate: float, alpha: float) -> None:
     """Over all counts of errors: the share of samples with a bound beyond a true gap of 0, at both ends."""
     few, many, beyond = 20, 200, np.zeros(2)

@@ -29,6 +29,7 @@ def written(folder: Path, images: np.ndarray, target: np.ndarray) -> dict[str, A
     return {"folder": str(folder), "target": "label", "patient": "who", "size": images.shape[2]}
 
 
+@pytest.mark.nightly
 def test_a_turned_shape_is_named_and_taken_off_the_images_of_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.cases import first_of
 from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
@@ -92,8 +93,8 @@ class TestFoot(Lesioned):
         assert not bool((masks & (covered(values, nuisance, 64) < 0)).any())
 
 
-@pytest.mark.parametrize("irregularity", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("size", [0.04, 0.1, 0.16])
+@pytest.mark.parametrize("irregularity", first_of([0.0, 0.5, 1.0]))
+@pytest.mark.parametrize("size", first_of([0.04, 0.1, 0.16]))
 def test_the_mask_has_the_area_of_the_stated_diameter(size: float, irregularity: float) -> None:
     values = fixed(60, size=size, irregularity=irregularity)
     masks = make().render(values, upright(values, 60), 256, {}).masks
@@ -134,7 +135,7 @@ def test_position_y_runs_from_top_to_bottom(view: int) -> None:
     assert bool((heights[1] + 5 < heights[2]).all())
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("share", first_of([0.1, 0.3, 0.6, 1.0]))
 def test_slough_covers_the_stated_share_of_the_bed(share: float) -> None:
     values = fixed(40, size=0.16)
     seeds = upright(values, 40)
