@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -54,6 +55,7 @@ HEAVY = {
 }
 
 
+@cache
 def imports(file: Path) -> set[tuple[int, str]]:
     """Every module that a file imports, wherever in it, as (line, dotted name); `from a import b` gives both."""
     module = ".".join(("assay", *file.relative_to(SOURCE).with_suffix("").parts))
@@ -85,6 +87,7 @@ def place(module: str) -> tuple[str, str]:
     return room, rest
 
 
+@cache
 def named(module: str) -> set[tuple[str, str]]:
     """Return what a module imports of Assay, wherever in it, as (module, name in it, or empty of all of it)."""
     found: set[tuple[str, str]] = set()
