@@ -42,6 +42,7 @@ def test_a_narrow_terminal_folds_a_table_and_loses_nothing(finished_run: Path) -
     assert "…" not in plain
 
 
+@pytest.mark.nightly
 def test_a_preview_fits_a_terminal_and_loses_nothing(
     tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def test_without_pytest_the_package_says_what_to_install() -> None:
     )
 
 
+@pytest.mark.nightly
 def test_a_measure_of_a_plug_in_is_compared_from_the_study_file_to_the_page(tmp_path: Path) -> None:
     """Its contrast has a value and a decision, its row among the claims, and its figure under further measures."""
     for file, text in modules(ROOT / "docs/how-to/add-a-measure.md").items():

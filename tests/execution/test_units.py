@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cases import first_of
 from tests.worlds.studies import TINY, plan_tiny, run_tiny
 
 import assay
@@ -25,7 +26,7 @@ def _use_cache(study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
 
 
-@pytest.mark.parametrize("keep", ["all", "none"])
+@pytest.mark.parametrize("keep", first_of(["all", "none"]))
 def test_points_that_share_a_trial_each_have_their_results(tmp_path: Path, keep: str) -> None:
     """No image is tagged at share 0: both sizes train the same network, which is tested with a tag of each size."""
     prepared = plan_tiny(tmp_path, environments=TAGGED, keep=keep)

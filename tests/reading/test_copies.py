@@ -13,6 +13,7 @@ from scipy import ndimage
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import cross_val_predict
+from tests.cases import first_of
 from tests.cli.asking import Asking
 from tests.reading.situations import situation
 
@@ -37,7 +38,7 @@ def _pictures(folder: Path, copy: str) -> np.ndarray:
     return pictures
 
 
-@pytest.mark.parametrize("copy", ["PNG", "JPEG", "smaller"])
+@pytest.mark.parametrize("copy", first_of(["PNG", "JPEG", "smaller"]))
 @situation(
     "each picture twice among images of chance, as .png and .jpg, exactly or resized",
     "no cue is found by the copy of an image: copies are in one fold, and count once in every interval",
@@ -56,7 +57,7 @@ def test_copies_are_no_cue(ask: Asking, tmp_path: Path, copy: str) -> None:
     assert not any(row["strong"] for row in rows)
 
 
-@pytest.mark.parametrize("thumbnail", ["{}_thumb.png", "thumbs/{}.png", "{}-thumbnail.png"])
+@pytest.mark.parametrize("thumbnail", first_of(["{}_thumb.png", "thumbs/{}.png", "{}-thumbnail.png"]))
 @situation(
     "thumbnails among the images of a table, as `a_thumb.png` beside `a.png` or in a folder `thumbs`",
     "a caution with their number: each picture counts twice",

@@ -71,6 +71,7 @@ def test_a_study_that_was_killed_between_and_within_looks_ends_with_the_same_rec
     assert records(root) == records(looked)
 
 
+@pytest.mark.nightly
 def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> None:
     spec, root = parse_study(STUDY, looks=LOOKS), tmp_path / "looked"
 

@@ -186,6 +186,7 @@ def test_first_runs_of_primary_comparisons_in_the_claims_are_those_that_are_ship
     assert compared == 29
 
 
+@pytest.mark.nightly
 def test_a_replication_that_was_stopped_is_continued_by_the_same_command(
     root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
