@@ -174,6 +174,7 @@ def test_wrong_files_are_refused(images: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", ids=np.array(NAMES))
     np.savez(tmp_path / "c.npz", ids=np.array(NAMES[1:]), features=features)
     (tmp_path / "d.parquet").write_text("no parquet")
+    np.savez(tmp_path / "g.npz", ids=np.empty(1_000_000, dtype="V0"), features=features)  # 600 bytes for any number
     pd.DataFrame(np.zeros((N, 3))).add_prefix("f").assign(image=NAMES).to_csv(tmp_path / "e.csv", index=False)
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     frame = pd.DataFrame(features).add_prefix("f").assign(image=NAMES)
@@ -181,6 +182,7 @@ def test_wrong_files_are_refused(images: Path, tmp_path: Path) -> None:
         ("a.npy", {}, "a.npy has no names of images: give ids=FILE with one a line"),
         ("b.npz", {}, "b.npz cannot be read: expected arrays `ids` and `features`"),
         ("c.npz", {}, "c.npz has 240 x 12 numbers, and there are 239 names"),
+        ("g.npz", {}, "`ids` has 1,000,000 names of no letter"),
         ("d.parquet", {}, "d.parquet cannot be read as Parquet"),
         ("e.csv", {}, "e.csv: no column differs between images"),
         ("e.csv", {"ids": tmp_path / "names.txt"}, "ids has the names of the rows of an NPY file"),

@@ -195,13 +195,20 @@ def _rows_of_arrays(path: Path, ids: Path | None) -> NamedRows:
             check_npz(path)
         loaded: Any = np.load(path, allow_pickle=False)
         features = np.asarray(loaded if ids is not None else loaded["features"], dtype=np.float64)
-        names = _names_of_rows(ids) if ids is not None else [str(name) for name in loaded["ids"].tolist()]
+        names = _names_of_rows(ids) if ids is not None else _texts_of_ids(loaded["ids"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path.name} cannot be read: {expected} ({error})") from error
     if features.ndim != 2 or len(features) != len(names):
         shape = " x ".join(map(str, features.shape))
         raise DataError(f"{path.name} has {shape} numbers, and there are {len(names):,} names: {expected}")
     return NamedRows(path.name, names, features)
+
+
+def _texts_of_ids(ids: np.ndarray) -> list[str]:
+    """Return names as texts. Raises ValueError where they have no letters: a small file holds any number of those."""
+    if ids.nbytes < ids.size:
+        raise ValueError(f"`ids` has {ids.size:,} names of no letter")
+    return [str(name) for name in ids.tolist()]
 
 
 def _names_of_rows(path: Path) -> list[str]:

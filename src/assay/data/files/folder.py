@@ -376,7 +376,8 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
 
     factors = {factor.column or name: factor for name, factor in spec.factors.items()}
     others = {name: table.column(name, "data.factors") for name in undeclared_columns(spec) if name in table.header}
-    kinds = {name: kind_of(name, cells, table.comma) for name, cells in others.items()}
+    patients = _cells_of_patients(spec, table)
+    kinds = {name: kind_of(name, cells, table.comma, patients) for name, cells in others.items()}
     reasons = {name: why for name, (kind, why) in kinds.items() if kind is None}
     reasons |= {name: why for name, why in restated(table, spec.target).items() if name in others}
     named = [name for name in (spec.target, *factors) if name in table.header]
@@ -390,6 +391,11 @@ def _read(spec: DataSpec, table: TextTable, target: Target) -> dict[str, str]:
              **({} if spec.target in factors else _shares_as_classes(spec.target, target.classes))}  # fmt: skip
     read |= patients_apart(table, spec.patient, spec.image) if spec.patient in table.header else {}
     return {key: value for key, value in read.items() if value}
+
+
+def _cells_of_patients(spec: DataSpec, table: TextTable) -> Sequence[str]:
+    """Return the cells of the column of patients; empty where the table has none."""
+    return table.column(spec.patient, "data.patient") if spec.patient in table.header else ()
 
 
 def _shares_as_classes(name: str, classes: Sequence[str]) -> dict[str, str]:
@@ -540,9 +546,10 @@ def undeclared_table(spec: DataSpec, images: FactorTable, *, of_masks: bool = Fa
     rows = [at_number[images.places.numbers[row]] for row in images.row.tolist()]
     factors: list[Factor] = []
     columns: dict[str, np.ndarray] = {}
+    patients = _cells_of_patients(spec, table)
     for name in (name for name in undeclared if name not in others):
         cells = table.column(name, f"data.factors.{name}")
-        kind, _ = kind_of(name, cells, table.comma)
+        kind, _ = kind_of(name, cells, table.comma, patients)
         if kind is not None:
             factor, values, _ = factor_column(name, kind, cells, comma=table.comma)
             factors.append(factor)

@@ -404,7 +404,7 @@ def _of_participants(path: Path, target: str, unmatched: Unmatched) -> Guess:
         if at in matched.pairs
         for file in files
     ]
-    columns = kinds_of(read, [name for name in columns_left if name != target])
+    columns = kinds_of(read, [name for name in columns_left if name != target], "participant_id")
     if len({row["suffix"] for row in rows}) > 1:
         columns["suffix"] = FactorSpec(kind="categorical")
     return Guess(
@@ -657,7 +657,7 @@ def _of_columns(read: TextTable, folder: Path, image: str, target: str, patient:
         read.column(target, key_text("--target"))
     target = target or sure_target(read, targets) or (LESION.name if mask and not called_targets(targets) else "")
     excluded = {target, *KEYS, *restated(read, target)}
-    columns = kinds_of(read, [name for name in others if name not in excluded])
+    columns = kinds_of(read, [name for name in others if name not in excluded], patient)
     name, group = ("", ()) if target else one_hot_target(read)
     one_hot = "" if are_complements(group) else name
     return Guess(folder, read.name, image, mask, target, patient, targets, columns, one_hot=one_hot)

@@ -44,6 +44,7 @@ FEW = 20
 _DATE = re.compile(r"\d{4}([-/.])\d{1,2}\1\d{1,2}([T ].*)?$|\d{1,2}([-/.])\d{1,2}\3(\d{4}|\d{2})( .*)?$")
 _DA = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0+)?$")
 """A date as DICOM writes it, also as a number."""
+_LONG_NUMBER = re.compile(r"\d{9,}(\.0+)?$")
 _IDS = frozenset({"id", "ids", "uid", "uuid", "guid", "code", "codes", "zip", "plz", "postcode", "nr", "key", "hash"})
 """Words of the name of a column that names things."""
 _GRADES = ORIGINS | {
@@ -66,6 +67,10 @@ _GRADES = ORIGINS | {
 }
 """Words of the name of a column whose numbers are levels."""
 _COUNTS = "whole numbers without a repetition"
+_LONG = "whole numbers of nine digits and more, as ids and phones have"
+_NAMES = "texts of one patient each, which may say who it is"
+_SHARED = 2
+"""Patients that share a value on average, with so few or fewer its values may say who one is."""
 MODEL_SCORES = "scores of a model, as its name says, and no data of a patient"
 CASE_WEIGHTS = "weights of cases, which are not used: each case counts once"
 _UNKNOWN = frozenset({
@@ -81,11 +86,19 @@ _FAR = 1.5
 """A number that means unknown is so many times the largest other one."""
 
 
-def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | None, str]:
+def kind_of(
+    name: str, cells: Sequence[str], comma: bool, patients: Sequence[str] = ()
+) -> tuple[FactorSpec | None, str]:
     """Return the kind of a column, numbers or levels; of a column that is neither None, and the reason.
 
     Numbers with more than `LEVELS` values are continuous, unless their name or form is that of ids, codes or grades.
-    A few texts among them, see `texts_among`, have no number.
+    A few texts among them, see `texts_among`, have no number. Values of nearly one patient each may name people.
+
+    Args:
+        name: Name of the column.
+        cells: Its cells.
+        comma: How its numbers are written.
+        patients: The patient of each cell; without them each cell is one.
     """
     present = [cell for cell, blank in zip(cells, absences(cells), strict=True) if not blank]
     values = set(spellings(present).values())
@@ -113,6 +126,8 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
     if any(value is None for value in numbers):
         if not often and all(map(_DATE.match, values)):
             return None, "dates"
+        if _are_of_one_patient(values, cells, patients):
+            return None, _NAMES
         return (levels, "") if len(values) <= MOST else (None, f"{len(values):,} different texts")
     if any(map(leads_with_zero, values)):
         return (levels, "") if often else (None, "codes with leading zeros")
@@ -123,7 +138,16 @@ def kind_of(name: str, cells: Sequence[str], comma: bool) -> tuple[FactorSpec | 
         return levels, ""
     if are_integers and len(values) == len(present):
         return None, _COUNTS
+    if are_integers and all(map(_LONG_NUMBER.match, values)) and _are_of_one_patient(values, cells, patients):
+        return None, _LONG
     return FactorSpec(kind="continuous"), ""
+
+
+def _are_of_one_patient(values: Collection[str], cells: Sequence[str], patients: Sequence[str]) -> bool:
+    """Return whether more than a few values are shared by `_SHARED` patients or fewer on average."""
+    present = [at for at, blank in enumerate(absences(cells)) if not blank]
+    count = len({patients[at] for at in present}) if patients else len(present)
+    return len(values) > LEVELS and len(values) * _SHARED >= count
 
 
 def texts_among(cells: Sequence[str], comma: bool = False) -> Counter[str]:
@@ -138,16 +162,23 @@ def texts_among(cells: Sequence[str], comma: bool = False) -> Counter[str]:
     return texts if few else Counter()
 
 
-def kinds_of(read: TextTable, names: Iterable[str]) -> dict[str, FactorSpec]:
-    """Return the kinds of these columns, without those that are neither numbers nor levels."""
-    kinds = {name: kind_of(name, read.column(name, "data"), read.comma)[0] for name in names}
+def kinds_of(read: TextTable, names: Iterable[str], patient: str) -> dict[str, FactorSpec]:
+    """Return the kinds of these columns, without those that are neither numbers nor levels.
+
+    Args:
+        read: The table.
+        names: The columns.
+        patient: The column of patients; empty without one.
+    """
+    patients = read.column(patient, "data") if patient else ()
+    kinds = {name: kind_of(name, read.column(name, "data"), read.comma, patients)[0] for name in names}
     return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
 def kind_named(name: str, cells: Sequence[str], comma: bool) -> FactorSpec:
     """Return the kind of a column that the user names as a factor, also of one that `kind_of` leaves out."""
     kind, why = kind_of(name, cells, comma)
-    are_numbers = why in {_COUNTS, CASE_WEIGHTS} or (
+    are_numbers = why in {_COUNTS, _LONG, CASE_WEIGHTS} or (
         why == MODEL_SCORES and any(number(cell, comma) is not None for cell in cells)
     )
     return kind or FactorSpec(kind="continuous" if are_numbers else "categorical")
