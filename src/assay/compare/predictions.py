@@ -118,7 +118,7 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         tested = compared[g, seeds_of_group][:, shared]
         if (other := recipe_of_scores.setdefault(answers[g].tobytes(), name)) != name:
             notes.append(Reason.of(Code.SAME_PREDICTIONS, recipe=name, other=other))
-        if copies := _copies(answers[g, seeds_of_group]):
+        if copies := _equal_seeds(answers[g, seeds_of_group]):
             alike = tuple(seed_names[int(seeds_of_group[at])] for at in copies)
             notes.append(Reason.of(Code.SAME_SEEDS, recipe=name, names=alike))
         panels[name] = SeedPredictions(
@@ -209,7 +209,7 @@ def _rescale(
     return scales
 
 
-def _copies(answers: Float[np.ndarray, "seeds images"]) -> list[int]:
+def _equal_seeds(answers: Float[np.ndarray, "seeds images"]) -> list[int]:
     """Return the first seeds of a recipe that have the same score in every image; empty where all differ.
 
     Calls, of two values, may well be the same.

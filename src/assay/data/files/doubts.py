@@ -188,22 +188,26 @@ def named_otherwise(table: TextTable, names: Sequence[str]) -> dict[str, str]:
         {_SIDE_OF.get(word, word) for word in re.split(r"[^a-z0-9]+", stem_of(Path(name)).casefold())} for name in names
     ]
     every = set[str]().union(*words_in)
-    found: list[str] = []
+    sentences: list[str] = []
     for column in table.header:
         cells = [_SIDE_OF.get(text, text) for text in map(fold, table.column(column, "data"))]
         levels = {cell for cell in {*cells} if not absent(cell)}
         if not 2 <= len(levels) <= _MOST_LEVELS or not levels <= every or not all(map(str.isalpha, levels)):
             continue
-        held = [words & levels for words in words_in]
-        rows = [(line, cell, *one) for line, cell, one in zip(table.numbers, cells, held, strict=True) if len(one) == 1]
+        levels_in = [words & levels for words in words_in]
+        rows = [
+            (line, cell, *words)
+            for line, cell, words in zip(table.numbers, cells, levels_in, strict=True)
+            if len(words) == 1
+        ]
         rows = [row for row in rows if row[1] in levels]
         other = [line for line, cell, word in rows if cell != word]
         if other and len(rows) >= _IN_NAMES * len(names) and len(other) <= (1 - _AGREE) * len(rows):
-            found.append(
+            sentences.append(
                 f"{len(other):,} of {len(rows):,} files have another value of {column} in their names, first in "
                 f"{table.counted[0] or 'line'} {other[0]}: correct one of them"
             )
-    return {"names of files": "; ".join(found)} if found else {}
+    return {"names of files": "; ".join(sentences)} if sentences else {}
 
 
 def called_origin(name: str) -> bool:
@@ -258,17 +262,17 @@ def _share_paired(first: Sequence[Path], second: Sequence[Path]) -> tuple[float,
     numbers = [[match[0] if (match := _FIRST_NUMBER.search(stem)) else "" for stem in side] for side in stems]
     are_numbered = all(len({*side}) == len(side) for side in numbers)
 
-    def share(of: int, other: int) -> float:
-        known = {*stems[other]} | ({*numbers[other]} if are_numbered else set[str]())
-        found = 0
+    def share_of(of: int, other: int) -> float:
+        names = {*stems[other]} | ({*numbers[other]} if are_numbered else set[str]())
+        paired = 0
         for stem, count in zip(stems[of], numbers[of], strict=True):
             longer = bisect_left(stems[other], stem)
             begins = [*stems[other][longer : longer + 1], *stems[other][max(0, longer - 1) : longer]]
             is_begun = any(name.startswith(stem) or stem.startswith(name) for name in begins)
-            found += stem in known or (are_numbered and count in known) or is_begun
-        return found / len(stems[of])
+            paired += stem in names or (are_numbered and count in names) or is_begun
+        return paired / len(stems[of])
 
-    return share(0, 1), share(1, 0)
+    return share_of(0, 1), share_of(1, 0)
 
 
 _FIRST_NUMBER = re.compile("[0-9]+")
