@@ -22,9 +22,9 @@ MOST: dict[str, float] = {
     "function names in several modules": 103,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20819,
-    "lines that an import of compare loads": 15389,
-    "lines that an import of page loads": 8120,
+    "lines that an import of look loads": 20862,
+    "lines that an import of compare loads": 15441,
+    "lines that an import of page loads": 8125,
 }
 
 

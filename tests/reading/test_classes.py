@@ -175,6 +175,18 @@ def test_classes_that_may_mean_unknown(tmp_path: Path, classes: tuple[object, ..
 
 
 @situation(
+    "classes cancer, `cancer?` and no cancer, of which one is not sure",
+    "asked about; a look leaves these images out, and counts them",
+)
+def test_a_class_with_a_question_mark(ask: Asking, tmp_path: Path) -> None:
+    classes = ("cancer", "no cancer", "cancer?")
+    path = images(tmp_path / "set", pd.DataFrame({"target": classes * 12, "patient": range(36)}))
+    with pytest.raises(SpecError, match=r"'cancer\?' \(12 rows\).*usually means that the class is not known"):
+        _audit(path)
+    assert "left out: 12 of 36 images, such as line 4: target is 'cancer?'" in looked(ask, path)
+
+
+@situation(
     "a target of 1, -1 and blank cells, as CheXpert writes one without 0", "asked about; -1 and 1 alone are classes"
 )
 def test_minus_one_beside_blank_cells_may_mean_unknown(ask: Asking, tmp_path: Path) -> None:
@@ -723,3 +735,33 @@ def test_folders_of_a_mac(ask: Asking, tmp_path: Path) -> None:
         Image.fromarray(pixels.astype(np.uint8)).save(path)
         other.write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
     assert "2 classes by folder: benign (12), malignant (12)" in looked(ask, tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("folders", "names"),
+    [
+        (("images", "GT"), ("{}", "{}")),
+        (("images", "1st_manual"), ("{}_training", "{}_manual1")),
+        (("CXR_png", "ManualMask"), ("CHN_{}", "CHN_{}")),
+        (("Original", "vessels"), ("Image_{}L", "Image_{}L_1stHO")),
+    ],
+)
+@pytest.mark.parametrize("part", ["", "train"])
+@situation(
+    "folders of images and of their masks with other names, such as `images` and `GT`, or DRIVE's `1st_manual`",
+    "refused: they are no classes; call them images and masks",
+)
+@situation("folders `benign` and `malignant` whose files have the same names", "two classes")
+def test_folders_of_masks_with_other_names(
+    ask: Asking, tmp_path: Path, folders: tuple[str, str], names: tuple[str, str], part: str
+) -> None:
+    for at in range(12):
+        for of, (folder, name) in enumerate(zip(folders, names, strict=True)):
+            pixels = np.random.default_rng(2 * at + of).integers(0, 256, (16, 16)).astype(np.uint8)
+            save(tmp_path / "set" / part / folder / f"{name.format(at + 21)}.png", pixels)
+            save(tmp_path / "classes" / ("benign", "malignant")[of] / f"{at}.png", pixels)
+    said = ask("look", tmp_path / "set", "--out", "out")
+    assert said.code == 2
+    assert f"folders {folders[0]} and {folders[1]} of" in said.err
+    assert "seem to hold images and their masks, and no classes" in said.err
+    assert "2 classes by folder: benign (12), malignant (12)" in looked(ask, tmp_path / "classes")

@@ -548,6 +548,22 @@ def test_a_broken_table_is_not_passed_over(ask: Asking, haut: Path) -> None:
 
 
 @situation(
+    "a folder with a single one in it that holds the folders of classes, or `train/` and `test/`, as archives have",
+    "refused with the path of the inner folder, which can be given",
+)
+@pytest.mark.parametrize("parts", [("", ""), ("train", "test")])
+def test_classes_one_folder_down(ask: Asking, tmp_path: Path, parts: tuple[str, str]) -> None:
+    for at in range(24):
+        path = tmp_path / "set/archive" / parts[at // 12] / ("benign", "malignant")[at % 2] / f"{at}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels(at)).save(path)
+    (tmp_path / "set/docs").mkdir()
+    said = ask("look", tmp_path / "set")
+    assert said.code == 2
+    assert f"give the folder in it that has several with images: {tmp_path}/set/archive" in said.err
+
+
+@situation(
     "`tables/labels.csv` of images in `images/`, of which the folder above is given",
     "refused with the path of the table, which can be given",
 )

@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 from tests.cli.asking import Answer, Asking
 from tests.reading.situations import situation
-from tests.worlds.files import save, write_table
+from tests.worlds.files import noise, save, write_table
 from tests.worlds.public import hu, write_slice
 
 import assay
@@ -633,3 +633,28 @@ def test_labels_that_change_after_they_were_joined_are_reported(ask: Asking) -> 
     assert "b" in {row.split(",")[1] for row in Path("lungs-2-images.csv").read_text().splitlines() if "sub_02" in row}
     shown = ask("preview", "lungs-2.yaml")
     assert "has changed since" not in shown.err + shown.out
+
+
+@situation(
+    "names of files that hold a level of a column, as `L` or `benign`, of which some contradict their row",
+    "a caution with their number and the first line",
+)
+@situation("names that hold levels by chance, in few files, or that all agree", "no caution")
+def test_names_of_files_that_contradict(ask: Asking, tmp_path: Path) -> None:
+    sides, classes = (
+        [("L", "right")[at % 2] for at in range(40)],
+        [("benign", "malignant")[at // 2 % 2] for at in range(40)],
+    )
+    names = [f"{at}_{'LR'[at % 2]}_{label}.png" for at, label in enumerate(classes)]
+    for at, name in enumerate(names):
+        save(tmp_path / name, noise(at))
+    frame = pd.DataFrame({"image": names, "side": sides, "label": classes, "view": ["L", "R", "R", "L"] * 10})
+    for rows, said in (([], ""), ([4, 7, 9], "3 of 40 files have another value of {} in their names, first in line 6")):
+        for column in ("side", "label"):
+            swapped = frame.copy()
+            levels = frame[column].unique()
+            swapped.loc[rows, column] = [levels[int(value == levels[0])] for value in frame[column][rows]]
+            swapped.to_csv(tmp_path / "data.csv", index=False)
+            answer = ask("look", tmp_path, "--target", "label", "--out", tmp_path.parent / f"{column}{len(rows)}").out
+            assert ("names of files: " in answer) == bool(said), answer
+            assert said.format(column) in answer

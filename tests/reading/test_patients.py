@@ -367,6 +367,9 @@ def test_sides_as_patients(ask: Asking, tmp_path: Path, form: str) -> None:
     "a caution: as one, they make intervals too wide or put two people on one side",
 )
 @situation("patients of one site each, patients that two scanners saw, or hashes in two sites", "no caution")
+@situation(
+    "patients with lesions at several sites of the body, in `anatom_site` or in `site` of torso and arm", "no caution"
+)
 def test_numbers_of_each_site(ask: Asking, tmp_path: Path, form: str) -> None:
     ids = [form.format(at // 4 % 15 + 1) for at in range(120)]
     sites = ["AB"[at // 60] for at in range(120)]
@@ -378,7 +381,8 @@ def test_numbers_of_each_site(ask: Asking, tmp_path: Path, form: str) -> None:
     own = [form.format(at // 4 + 1) for at in range(120)]
     hashes = [hashlib.sha256(name.encode()).hexdigest() for name in ids]
     for others in ({"patient": own, "site": sites}, {"patient": ids, "scanner": sites},
-                   {"patient": hashes, "site": sites}):  # fmt: skip
+                   {"patient": hashes, "site": sites}, {"patient": ids, "anatom_site_general": sites},
+                   {"patient": ids, "site": ["upper arm" if site == "A" else "torso" for site in sites]}):  # fmt: skip
         predictions(**others).to_csv("p.csv", index=False)
         assert "patients by site" not in ask("validate", "p.csv", "--out", "out").out
 
@@ -537,3 +541,18 @@ def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "set" / "data.csv", index=False)
     said = ask("look", tmp_path / "set", "--out", "again").out
     assert "2 images lie in the folder of another patient than patient says, the first in line 7" in said
+
+
+@pytest.mark.parametrize("column", ["AnonID", "RID", "id_paciente", "dog_id"])
+@situation(
+    "ids that repeat in a column with another name, such as `AnonID`, `RID` or `dog_id`, and no patients",
+    "each image counts as one, and the column is named that may be the patient",
+)
+@situation("`reader_id`, `image_id` or ids that do not repeat", "no such hint")
+def test_ids_with_other_names(ask: Asking, tmp_path: Path, column: str) -> None:
+    frame = predictions().drop(columns="patient")
+    repeated = [f"{1000 + at // 3}" for at in range(len(frame))]
+    said = looked(ask, images(tmp_path / "set", frame.assign(**{column: repeated})))
+    assert f"column '{column}' looks like one (40 values)" in said
+    frame = frame.assign(**{"reader_id": [at % 12 for at in range(len(frame))], column: [*range(len(frame))]})
+    assert "looks like one" not in looked(ask, images(tmp_path / "other", frame), "--out", "again")

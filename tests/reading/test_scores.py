@@ -18,8 +18,10 @@ import pandas as pd
 import pytest
 import torch
 from onnx import TensorProto, helper
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, roc_auc_score
 from tests.cli.asking import Asking
+from tests.reading import tables_for_tests as tables
 from tests.reading.situations import situation
 from tests.worlds.files import save, write_rows, write_table
 
@@ -1436,3 +1438,56 @@ def test_sorted_scores(ask: Asking) -> None:
     assert "are in order" not in ask("validate", "p.csv", "--out", "out").out
     frame.assign(score=np.sort(PROBABILITY)).to_csv("p.csv", index=False)
     assert "Scores of p are in order from the first row to the last" in ask("validate", "p.csv", "--out", "again").out
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@situation(
+    "validated or audited probabilities that went through a softmax twice, from 0.27 to 0.73 of two classes",
+    "a caution: leave one out",
+)
+@situation("probabilities of an unsure model, from 0.3 to 0.7", "no caution")
+def test_two_softmaxes(ask: Asking, classes: int) -> None:
+    rows = np.full((COUNT, classes), -2.0)
+    rows[:, 1] = 9 * (2 * TARGET - 1) * np.linspace(-0.2, 1.5, COUNT)
+    rows[:, 0] = -rows[:, 1]
+    sure = softmax(rows, axis=1)
+    frame = pd.DataFrame({"patient": range(COUNT), "target": TARGET})
+    frame.assign(score=softmax(sure, axis=1)[:, 1]).to_csv("p.csv", index=False)
+    least, most = 1 / (np.e + classes - 1), np.e / (np.e + classes - 1)
+    caution = f"scores from {least:.3g} to {most:.3g}, the ends that a second softmax has"
+    assert caution in ask("validate", "p.csv", "--out", "out").out
+    assert caution in json.dumps(tables.audited(ask, Path("p.csv"))["checks"])
+    frame.assign(score=0.5 + 0.4 * (sure[:, 1] - 0.5)).to_csv("p.csv", index=False)
+    assert "second softmax" not in ask("validate", "p.csv", "--out", "again").out
+
+
+@situation(
+    "seeds of a recipe with the same score in every image, in `assay compare`",
+    "said: if they are one network, intervals are too narrow",
+)
+@situation("seeds whose calls of 0 and 1 are the same", "nothing is said: that may well be")
+def test_copies_of_seeds(ask: Asking) -> None:
+    frame = _recipes(["ce", "dice"], range(3))
+    frame["score"] = [*frame.score[:COUNT], *frame.score[:COUNT], *frame.score[2 * COUNT :]]
+    frame.to_csv("p.csv", index=False)
+    said = ask("compare", "p.csv", "--by", "recipe", "--out", "out")
+    assert "ce: seeds 0 and 1 have the same score in every image" in said.err
+    frame.assign(score=(frame["score"] > 0.5).astype(int)).to_csv("p.csv", index=False)
+    assert "the same score in every image" not in ask("compare", "p.csv", "--by", "recipe", "--out", "again").err
+
+
+@situation(
+    "`correct` of 0 and 1 beside scores, and no column of classes", "asked for the target: it says if calls are right"
+)
+@situation("`correct`, or TP, FP, TN and FN, beside the target of a validation", "no groups")
+def test_results_are_no_classes_and_no_groups(ask: Asking) -> None:
+    frame = tables.predictions(
+        correct=[int(at % 3 > 0) for at in range(COUNT)],
+        result=[("TP", "TN", "FP", "FN")[at % 4] for at in range(COUNT)],
+    )
+    frame.assign(site=["AB"[at // 60] for at in range(COUNT)]).to_csv("p.csv", index=False)
+    said = ask("validate", "p.csv", "--out", "out").out
+    assert "groups: site\n" in said
+    frame[["patient", "score", "correct"]].to_csv("p.csv", index=False)
+    refused = ask("validate", "p.csv", "--out", "again")
+    assert (refused.code, "no column of p.csv is surely the target" in refused.err) == (2, True)

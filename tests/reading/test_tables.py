@@ -231,6 +231,18 @@ def test_levels_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
     assert "'M' and 'm' in sex" in found["audit"]["read as one"]
 
 
+@pytest.mark.parametrize("word", ["not reported", "[Not Available]", "(null)", r"\N", "#VALUE!", "#NAME?", "B?"])
+@situation(
+    r"`not reported`, `[Not Available]`, `\N` of MySQL or `#VALUE!` of a spreadsheet among sites, or `B?` beside `B`",
+    "a caution: such values usually mean unknown",
+)
+def test_other_words_for_unknown(ask: Asking, word: str) -> None:
+    predictions(site=[("A", "B", word)[at % 3] for at in range(COUNT)]).to_csv("p.csv", index=False)
+    assert f"may mean unknown: '{word}' in 40 rows of site" in ask("validate", "p.csv", "--out", "out").out
+    predictions(site=["ABC"[at % 3] for at in range(COUNT)]).to_csv("p.csv", index=False)
+    assert "may mean unknown" not in ask("validate", "p.csv", "--out", "out").out
+
+
 @situation("`unk` among sexes, and 999 among ages", "a caution: such values usually mean unknown")
 def test_values_that_may_mean_unknown(ask: Asking, tmp_path: Path) -> None:
     frame = predictions(
@@ -958,3 +970,56 @@ def test_classes_that_a_part_lacks(ask: Asking, tmp_path: Path) -> None:
     said = ask("look", whole, "--out", "whole-look").out
     assert "train (60)" in said
     assert "no row of" not in said
+
+
+@situation(
+    "0 among weights, heights, BMI or glucose, as for missing ones, or among ages of adults",
+    "a caution: such values usually mean unknown",
+)
+@situation(
+    "true zeros, as of pack years, sizes of tumors, ages of children, weight loss and z scores of height", "no caution"
+)
+def test_zeros_for_missing(ask: Asking, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    zero = np.arange(COUNT) % 12 == 0
+    ages, weights = draw.integers(20, 90, COUNT), draw.normal(75, 9, COUNT).round()
+    frame = predictions(weight_kg=np.where(zero, 0, weights), age=np.where(zero, 0, ages))
+    said = looked(ask, images(tmp_path / "set", frame))
+    assert f"'0' in 10 rows of weight_kg, whose next number is {weights[~zero].min():g}" in said
+    assert f"'0' in 10 rows of age, whose next number is {ages[~zero].min()}" in said
+    frame = predictions(
+        pack_years=np.where(zero, 0, ages), tumor_thickness=np.where(zero, 0, weights), age=ages - 20,
+        weight_loss=np.where(zero, 0, weights), height_z=np.where(zero, 0, draw.normal(0, 1, COUNT).round(1)),
+    )  # fmt: skip
+    assert "may mean unknown" not in looked(ask, images(tmp_path / "other", frame), "--out", "again")
+
+
+@situation(
+    "numbers with a unit, as 70kg or 12.5 mm, or limits such as <5 in a tenth of a column and more",
+    "a caution: they are read as levels",
+)
+@situation("codes such as 250.01 and V45, stages such as T1a, and plain numbers", "no caution")
+def test_numbers_with_units(ask: Asking, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    numbers = draw.gamma(2, 9, COUNT).round(1)
+    frame = predictions(
+        weight=[f"{at % 60 + 40}kg" for at in range(COUNT)],
+        crp=[f"<{5}" if value < 12 else str(value) for value in numbers],
+    )
+    said = looked(ask, images(tmp_path / "set", frame))
+    assert "numbers read as levels: weight has numbers with a unit or sign in 120 rows, such as '40kg'" in said
+    assert f"crp has numbers with a unit or sign in {(numbers < 12).sum()} rows, such as '<5'" in said
+    codes = [f"V{at % 20}" if at % 2 else f"{200 + at % 30}.0{at % 9}" for at in range(COUNT)]
+    frame = predictions(icd=codes, stage=[("T1", "T1a", "2m")[at % 3] for at in range(COUNT)], crp=numbers)
+    assert "numbers read as levels" not in looked(ask, images(tmp_path / "other", frame), "--out", "again")
+
+
+@situation(
+    "a column of train and test with another name than `split`, such as `dataset`",
+    "all rows are read, which is reported; a look names pictures in several parts",
+)
+def test_parts_by_their_values(ask: Asking) -> None:
+    parts = [("train", "train", "test")[at // 2 % 3] for at in range(COUNT)]
+    predictions(dataset=parts, group=["AB"[at // 60] for at in range(COUNT)]).to_csv("p.csv", index=False)
+    said = ask("validate", "p.csv", "--out", "out").out
+    assert "parts: all rows are read, of each value of dataset: test (40), train (80)" in said

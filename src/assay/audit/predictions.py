@@ -29,9 +29,16 @@ from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, time_and_versions
 from assay.data.files.kinds import columns_left_out, factor_of, weights_of_cases
 from assay.data.files.restated import restated
-from assay.data.files.roles import MOST_CLASSES, called_calls, called_image, called_patient, called_unit
+from assay.data.files.roles import (
+    MOST_CLASSES,
+    called_calls,
+    called_image,
+    called_patient,
+    called_unit,
+    holds_results,
+)
 from assay.data.files.score_cases import read_score_table, require_one_row_each
-from assay.data.files.scored import ScoredRows, overflow_words, read_scored_rows
+from assay.data.files.scored import ScoredRows, overflow_words, read_scored_rows, softmax_twice_words
 from assay.data.files.table import patient_codes, require_whole
 from assay.execution.local import InProcess
 from assay.execution.run import RunSteps, Tables, carry_out
@@ -184,11 +191,12 @@ def _score_checks(scored: ScoredImages, rows: ScoredRows, request: AuditRequest,
     patients = effective_patients_of_classes(table.target, table.patient)
     is_few = bool(request.patient) and patients < FEW_PATIENTS
     few_patients_checks = [check("few-patients", "warn", FEW_PATIENTS_TEXT, patients)] if is_few else []
-    ends = overflow_words(rows.score)
+    ends, twice = overflow_words(rows.score), softmax_twice_words(rows.score)
     return [
         performance_check,
         *few_patients_checks,
         *([check("overflow", "warn", f"{ends}: compute them with 32 bits")] if ends else []),
+        *([check("softmax", "warn", f"{twice}: leave one out")] if twice else []),
         pixel_check,
         *([check("calls", "warn", sentence)] if sentence else []),
     ]
@@ -204,6 +212,7 @@ def _group_columns(rows: ScoredRows) -> list[str]:
         if name not in used
         and 1 < len({*table.present(name)}) <= MOST_CLASSES
         and not (called_patient(name) or called_unit(name) or called_calls(name) or called_image(name))
+        and not holds_results(name, table.present(name))
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import expit
 
 from assay.compare.request import CompareRequest
@@ -118,6 +118,9 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         tested = compared[g, seeds_of_group][:, shared]
         if (other := recipe_of_scores.setdefault(answers[g].tobytes(), name)) != name:
             notes.append(Reason.of(Code.SAME_PREDICTIONS, recipe=name, other=other))
+        if copies := _equal_seeds(answers[g, seeds_of_group]):
+            alike = tuple(seed_names[int(seeds_of_group[at])] for at in copies)
+            notes.append(Reason.of(Code.SAME_SEEDS, recipe=name, names=alike))
         panels[name] = SeedPredictions(
             answers[g, seeds_of_group][:, shared, None],
             target[shared],
@@ -204,6 +207,18 @@ def _rescale(
             kind = "positive" if called.all() else "negative"
             notes.append(Reason.of(Code.CALLED_ALIKE, recipe=name, count=len(called), kind=kind))
     return scales
+
+
+def _equal_seeds(answers: Float[np.ndarray, "seeds images"]) -> list[int]:
+    """Return the first seeds of a recipe that have the same score in every image; empty where all differ.
+
+    Calls, of two values, may well be the same.
+    """
+    seeds_of: dict[bytes, list[int]] = {}
+    for at, scores in enumerate(answers):
+        if len(np.unique(scores)) > 2:
+            seeds_of.setdefault(scores.tobytes(), []).append(at)
+    return next((seeds for seeds in seeds_of.values() if len(seeds) > 1), list[int]())
 
 
 def _file_of(data: Any) -> Path:

@@ -670,6 +670,11 @@ class Code(StrEnum):
     NO_SEED_COLUMN = "no-seed-column", "no column '{column}': one seed each"
     NO_PATIENT_COLUMN = "no-patient-column", "no column '{column}': each image counts as a patient"
     SAME_PREDICTIONS = "same-predictions", "{recipe} has the same score as {other} in every image"
+    SAME_SEEDS = (
+        "same-seeds",
+        "{recipe}: seeds {names:list} have the same score in every image: if they are one network, keep one, since "
+        "intervals are too narrow with copies",
+    )
     CALLED_ALIKE = "called-alike", "{recipe}: all {count} predictions are called {kind} at the threshold"
     WORSE_THAN_CHANCE = (
         "worse-than-chance",

@@ -24,9 +24,17 @@ from assay.data.files.in_memory import array_of, kept_table
 from assay.data.files.joins import match, require_matched, same_id
 from assay.data.files.kinds import cautions_of, columns_left_out, factor_of, weights_of_cases
 from assay.data.files.restated import restated
-from assay.data.files.roles import called_calls, called_patient, called_unit, models_of, roles_of, some_values
+from assay.data.files.roles import (
+    called_calls,
+    called_patient,
+    called_unit,
+    holds_results,
+    models_of,
+    roles_of,
+    some_values,
+)
 from assay.data.files.score_cases import comparison_line, read_score_table, require_no_models, require_one_row_each
-from assay.data.files.scored import ScoredRows, overflow_words, read_scored_rows, usable
+from assay.data.files.scored import ScoredRows, overflow_words, read_scored_rows, softmax_twice_words, usable
 from assay.data.files.table import (
     TextTable,
     absences,
@@ -447,6 +455,7 @@ def read_validation(request: ValidateRequest) -> ValidatedModels:
         else " ".join(dict.fromkeys(filter(None, (scales_of_parts(file.rows) for file in files)))),
         "sorted scores": " and ".join(file.name for file in files if is_sorted_apart(file.rows)),
         "repeated scores": " ".join(filter(None, map(_filled_score, files))),
+        "scores of two softmaxes": "; ".join(text for file in files if (text := softmax_twice_words(file.rows.score))),
         "scores cut off": "; ".join(text for file in files if (text := overflow_words(file.rows.score))),
         "threshold": "; ".join(
             f"{file.name} {at:.4g}" if len(files) > 1 else f"{at:.4g}"
@@ -734,6 +743,7 @@ def _groups_of_file(
         for name in table.header
         if name not in used_columns
         and not (called_patient(name) or called_unit(name) or rows.holds_calls(name))
+        and not holds_results(name, table.present(name))
         and 1 < len([*filterfalse(absent, set(table.column(name, key_text("--groups"))))]) <= MAX_VALUES
     ]
     groups: list[ColumnGroups] = []

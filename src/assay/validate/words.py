@@ -157,6 +157,10 @@ def validation_cautions(tables: Mapping[str, Sequence[Row]], facts: Mapping[str,
         )
     if repeated := facts.get("repeated scores"):
         yield Caution("one score in many cases", repeated)
+    if twice := facts.get("scores of two softmaxes"):
+        yield Caution(
+            "scores after two softmaxes", f"There are {twice}: leave one out, since they are too near to each other."
+        )
     if cut_off := facts.get("scores cut off"):
         yield Caution("scores at the end of a format", f"{cut_off}: compute them with 32 bits.")
     if shared := facts.get("patients of other cases"):

@@ -6,15 +6,17 @@ import os
 import posixpath
 import re
 import unicodedata
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 
 from assay.core.errors import SpecError, key_text, shorten
 from assay.data.files.first_line import ENDINGS
 from assay.data.files.joins import SMALLER, stem_of
-from assay.data.files.roles import MOST_CLASSES, ORIGINS, called_image, words_of
-from assay.data.files.table import TextTable, fold, number
+from assay.data.files.roles import MASKS, MOST_CLASSES, ORIGINS, called_image, words_of
+from assay.data.files.table import TextTable, absent, fold, number
 
 _IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
 
@@ -168,6 +170,46 @@ def other_images(read: TextTable, image: str, images: Sequence[str], is_named: b
     return f"{count:,} images that only {shorten(', '.join(others), 80)} names are not read"
 
 
+_MOST_LEVELS, _IN_NAMES, _AGREE = 6, 0.9, 0.8
+"""Levels of a column, the share of files whose names hold one of them, and of those whose names agree with it."""
+_SIDE_OF = {"l": "left", "r": "right"}
+
+
+def named_otherwise(table: TextTable, names: Sequence[str]) -> dict[str, str]:
+    """Return the caution that names of some files hold another level than their row, as rows of `provenance`.
+
+    In nearly all names is one level of the column as a word, such as `L` or `malignant`, and most agree with the row.
+
+    Args:
+        table: The table.
+        names: The file of each row.
+    """
+    words_in = [
+        {_SIDE_OF.get(word, word) for word in re.split(r"[^a-z0-9]+", stem_of(Path(name)).casefold())} for name in names
+    ]
+    every = set[str]().union(*words_in)
+    sentences: list[str] = []
+    for column in table.header:
+        cells = [_SIDE_OF.get(text, text) for text in map(fold, table.column(column, "data"))]
+        levels = {cell for cell in {*cells} if not absent(cell)}
+        if not 2 <= len(levels) <= _MOST_LEVELS or not levels <= every or not all(map(str.isalpha, levels)):
+            continue
+        levels_in = [words & levels for words in words_in]
+        rows = [
+            (line, cell, *words)
+            for line, cell, words in zip(table.numbers, cells, levels_in, strict=True)
+            if len(words) == 1
+        ]
+        rows = [row for row in rows if row[1] in levels]
+        other = [line for line, cell, word in rows if cell != word]
+        if other and len(rows) >= _IN_NAMES * len(names) and len(other) <= (1 - _AGREE) * len(rows):
+            sentences.append(
+                f"{len(other):,} of {len(rows):,} files have another value of {column} in their names, first in "
+                f"{table.counted[0] or 'line'} {other[0]}: correct one of them"
+            )
+    return {"names of files": "; ".join(sentences)} if sentences else {}
+
+
 def called_origin(name: str) -> bool:
     """Return whether a name is that of where images come from, as `site_A`, `hospital2` and `scanner`."""
     return not {word.rstrip("0123456789") for word in words_of(name)}.isdisjoint(_ORIGINS)
@@ -188,6 +230,52 @@ def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
     return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
 
 
+_OF_IMAGES = frozenset({"image", "images", "img", "imgs", "orig", "original", "originals"})
+_OF_MASKS = MASKS | {
+    "gt", "truth", "groundtruth", "manual", "segs", "segmentations", "annotations", "label", "labels", "contour",
+    "contours", "vessel", "vessels",
+}  # fmt: skip
+"""Words of the names of folders of images and of their masks."""
+_PAIRED = 0.8
+"""Share of the files of each of two folders that have a partner in the other."""
+
+
+def images_with_masks(files: Mapping[str, Sequence[Path]]) -> tuple[str, str] | None:
+    """Return two folders that seem to hold images and their masks, by their names and files; None without such.
+
+    Files are partners if they have the same name or the same first number, or the name of one begins with the other's.
+
+    Args:
+        files: Folder -> its images.
+    """
+    words = {name: {word.strip("0123456789") for word in words_of(name)} for name in files}
+    for first, second in permutations(files, 2):
+        are_called = words[first] & _OF_IMAGES or words[second] & _OF_MASKS
+        if are_called and min(_share_paired(files[first], files[second])) >= _PAIRED:
+            return first, second
+    return None
+
+
+def _share_paired(first: Sequence[Path], second: Sequence[Path]) -> tuple[float, float]:
+    """Return the shares of the files of two folders that have a partner in the other."""
+    stems = [sorted(stem_of(path).casefold() for path in files) for files in (first, second)]
+    numbers = [[match[0] if (match := _FIRST_NUMBER.search(stem)) else "" for stem in side] for side in stems]
+    are_numbered = all(len({*side}) == len(side) for side in numbers)
+
+    def share_of(of: int, other: int) -> float:
+        names = {*stems[other]} | ({*numbers[other]} if are_numbered else set[str]())
+        paired = 0
+        for stem, count in zip(stems[of], numbers[of], strict=True):
+            longer = bisect_left(stems[other], stem)
+            begins = [*stems[other][longer : longer + 1], *stems[other][max(0, longer - 1) : longer]]
+            is_begun = any(name.startswith(stem) or stem.startswith(name) for name in begins)
+            paired += stem in names or (are_numbered and count in names) or is_begun
+        return paired / len(stems[of])
+
+    return share_of(0, 1), share_of(1, 0)
+
+
+_FIRST_NUMBER = re.compile("[0-9]+")
 _SMALL_FOLDERS = frozenset({"thumbnails", "thumbnail", "thumbs", "thumb", "previews", "preview", "lowres"})
 _CHANGED = re.compile(
     r"(?:[ _.-]{1,3}\(?(?:aug(?:mented|mentation)?|[hv]?flip(?:ped)?|mirror(?:ed)?|rot(?:ated|ate)?|noise|noisy"

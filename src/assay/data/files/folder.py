@@ -39,7 +39,7 @@ from assay.data.files.masks import (
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
 from assay.data.files.restated import restated
-from assay.data.files.roles import called_unit, holds_patients, parts_in, suggest_names
+from assay.data.files.roles import called_unit, holds_patients, parts_in, repeats_as_ids, suggest_names
 from assay.data.files.table import (
     Problem,
     TextTable,
@@ -104,7 +104,10 @@ def list_table(spec: DataSpec) -> Listing:
     Raises:
         SpecError: For a wrong spec; single bad rows come as problems.
     """
-    from assay.data.files.doubts import in_no_row  # here, as below: it loads for tables and folders alone
+    from assay.data.files.doubts import (  # here, as below: it loads for tables and folders alone
+        in_no_row,
+        named_otherwise,
+    )
 
     folder = folder_of(spec.folder, key_text("data.folder"))
     path = _require_table(folder, spec)
@@ -147,7 +150,8 @@ def list_table(spec: DataSpec) -> Listing:
         lost=read.lost,
         facts=(target.rule,),
         read=_read(spec, table, target)
-        | in_other_folders(target, names, f"{word} {{}}".format, table.numbers, table.name),
+        | in_other_folders(target, names, f"{word} {{}}".format, table.numbers, table.name)
+        | named_otherwise(table, names),
         question=target.question,
         warnings=(
             *(() if spec.patient else (OWN_PATIENT + _suggest_patient(spec, table, names),)),
@@ -479,7 +483,7 @@ def _suggest_patient(spec: DataSpec, table: TextTable, names: Sequence[str]) -> 
     for column in sorted(table.header, key=called_unit):
         cells = table.present(column)
         called = holds_patients(column, cells) or called_unit(column)
-        if called and column not in named and 1 < len(set(cells)) < len(cells):
+        if (called or repeats_as_ids(column, cells)) and column not in named and 1 < len(set(cells)) < len(cells):
             return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
     return suggest_names(names, parts_in(table))
 

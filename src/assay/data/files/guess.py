@@ -440,8 +440,12 @@ def _of_folders(path: Path) -> Guess:
                 f"data: {path} holds {shorten(', '.join(sorted(other)), 80)}, and a table in a folder is read "
                 "if it is called .csv: save it as CSV (UTF-8), or name its path if it is text"
             )
-        below = ", ".join(str(table) for directory in folders_in(path) for table in tables_in(directory))
+        inside = folders_in(path)
+        below = ", ".join(str(table) for directory in inside for table in tables_in(directory))
+        of_folders = [directory for directory in inside if _holds_classes(directory)]
         what = f"give a table one folder down: {shorten(below, 200)}" if below else "add a CSV with a row per image"
+        if len(of_folders) == 1 and not below:
+            what = f"give the folder in it that has several with images: {of_folders[0]}"
         raise SpecError(
             f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
             f"its images: {what}"
@@ -452,7 +456,25 @@ def _of_folders(path: Path) -> Guess:
             f"data: the folders in {path} are called after patients, such as {shorten(filled[0].name)}, and "
             "not after classes: add a CSV with a row per image, its class and its patient"
         )
+    _refuse_masks(path, {directory.name: files[directory] for directory in filled})
     return Guess(path, way="classes")
+
+
+def _refuse_masks(path: Path, files: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse folders of images and of their masks in the place of classes."""
+    from assay.data.files.doubts import images_with_masks
+
+    if pair := images_with_masks(files):
+        raise SpecError(
+            f"data: folders {' and '.join(pair)} of {path} seem to hold images and their masks, and no classes: most "
+            "files of either have a partner in the other. Call them images and masks, with equal names of files; if "
+            "they are classes, add a CSV with a row per image"
+        )
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Return whether at least two folders in one hold images, or are parts such as train and test."""
+    return sum(map(bool, class_images(folder)[0].values())) > 1
 
 
 _OF_PATIENTS = re.compile(r"(patient|subject|participant|person|pat|sub|case)s?[ _-]?\d+", re.IGNORECASE)
@@ -478,6 +500,7 @@ def _of_parts(path: Path) -> Guess | None:
         unread[f"{part.name}/"] += len(image_files(part)[0])
         empty = [of for of, images in files.items() if not images]
         _refuse_empty(path, empty if len(files) > len(empty) else [])
+        _refuse_masks(part, {of.name: images for of, images in files.items() if images})
     if len({row[LABEL] for row in rows}) < 2:
         return None
     unread += Counter(

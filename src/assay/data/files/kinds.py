@@ -15,6 +15,7 @@ from assay.data.files.roles import (
     ORIGINS,
     SPLITS,
     TRAINING,
+    are_parts,
     called_case_weight,
     called_model_score,
     called_unit,
@@ -77,7 +78,12 @@ _UNKNOWN = frozenset({
     "unknown", "unk", "unkn", "not known", "?", "??", "???", "not available", "not stated", "not specified",
     "unspecified", "missing", "no data", "undefined", "--", "---", ".", "*", "k.a.", "k. a.", "keine angabe",
     "unbekannt", "unlabeled", "n.d.", "n. d.", "not determined", "not assessable", "nicht beurteilbar",
+    "not reported", "not recorded", "not evaluated", "not collected", "not provided", "undetermined", "null", "\\n",
+    "#value!", "#ref!", "#name?", "#div/0!", "#num!", "#null!", "inconnu", "non renseigné", "desconocido",
+    "sconosciuto", "onbekend", "неизвестно", "未知", "不明",
 })  # fmt: skip
+_AROUND = "[](){}<>'\""
+"""Signs around a word that means so, as in `[Not Available]`."""
 _SENTINELS = (-1.0, -9.0, -99.0, -999.0, 9.0, 99.0, 999.0, 9999.0)
 """Words and numbers that usually mean that a value is not known."""
 MOST_LINES = 5
@@ -191,7 +197,12 @@ def factor_of(name: str, cells: Sequence[str], comma: bool = False) -> tuple[Fac
 
 def without_name(cell: str) -> bool:
     """Return whether a cell of a column of patients is blank, or says that the patient is not known."""
-    return absent(cell) or fold(cell) in _UNKNOWN or cell.strip() == "-"
+    return absent(cell) or _says_unknown(fold(cell)) or cell.strip() == "-"
+
+
+def _says_unknown(text: str) -> bool:
+    """Return whether a folded cell is a word for an unknown value, also in brackets, or an error of a spreadsheet."""
+    return text in _UNKNOWN or text.strip(_AROUND) in _UNKNOWN
 
 
 def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
@@ -203,10 +214,14 @@ def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
     """
     values = list(values)
     folded = {value: fold(value) for value in values}
+    certain = {*folded.values()}
     unclear = [
         value
         for value, text in folded.items()
-        if text in _UNKNOWN or (text == "u" and max(map(len, values)) < 3) or (text == "-" and "+" not in values)
+        if _says_unknown(text)
+        or (text.endswith("?") and text.rstrip(" (?)") in certain)
+        or (text == "u" and max(map(len, values)) < 3)
+        or (text == "-" and "+" not in values)
     ]
     numeric = {value: parsed for value in values if value not in unclear and (parsed := number(value)) is not None}
     numbers = sorted(set(numeric.values()))
@@ -236,15 +251,18 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         comma: How numbers are written, where the columns have the kinds of `kind_named`, and no others.
     """
     from assay.data.files.doubts import dates_among, old_ages  # here, as below: they load for tables alone
-    from assay.data.files.units import mixed_units
+    from assay.data.files.units import mixed_units, numbers_as_levels, zeros_for_missing
 
     alike = [f"{same} in {name}" for name, cells in columns.items() if (same := merged(cells))]
     unclear: list[str] = []
     codings: list[str] = []
     numbers = {name: cells for name, cells in columns.items() if name != target}
     mixed = {name: text for name, cells in numbers.items() if (text := mixed_units(name, cells, bool(comma)))}
+    unclear += [text for name, cells in numbers.items() if (text := zeros_for_missing(name, cells, bool(comma)))]
+    as_levels: list[str] = []
     for name, cells in columns.items():
         numeric = comma is not None and kind_named(name, cells, comma).kind == "continuous"
+        as_levels += [] if numeric or name == target else filter(None, [numbers_as_levels(name, cells, bool(comma))])
         counts = texts_among(cells, bool(comma)) if numeric and name != target else Counter[str]()
         if counts:
             words = f"{', '.join(map(shown, [*counts][:3]))}{' and others' if len(counts) > 3 else ''}"
@@ -267,6 +285,7 @@ def cautions_of(columns: Mapping[str, Sequence[str]], target: str, comma: bool |
         "may mean unknown": unclear,
         "units": [*mixed.values()],
         "two codings": codings,
+        "numbers read as levels": as_levels,
         "ages in years": ages,
     }
     return {key: "; ".join(some) for key, some in cautions.items() if some}
@@ -322,9 +341,10 @@ def split_counts(table: TextTable, column: str = "", target: str = "") -> dict[s
         column: The column by which the rows are divided; empty where nothing divides them.
         target: The column of classes, which each part should have; empty where there is none.
     """
-    for name in (other for other in table.header if other != column and words_of(other) & SPLITS):
+    for name in (other for other in table.header if other != column):
         counts = Counter(table.present(name))
-        if len(counts) <= LEVELS and {fold(part) for part in counts} & TRAINING:
+        is_called = words_of(name) & SPLITS and {fold(part) for part in counts} & TRAINING
+        if len(counts) <= LEVELS and (is_called or are_parts(counts)):
             listed = ", ".join(f"{part} ({count:,})" for part, count in sorted(counts.items()))
             lacking = _classes_lacking(table, name, target) if target in table.header else ""
             return {"parts": f"all rows are read, of each value of {name}: {listed}{lacking}"}

@@ -115,6 +115,14 @@ def _of_visits(names: Collection[str]) -> list[str]:
 
 _PLACES = frozenset({"site", "center", "hospital", "clinic", "klinik", "cohort", "dataset", "source", "country"})
 """Words of the names of columns of places that number their patients, each for itself."""
+_BODY = frozenset({
+    "anatom", "anatomic", "anatomical", "anatomy", "body", "lesion", "tumor", "tumour", "biopsy", "primary", "organ",
+    "metastasis", "fracture", "injury", "infection", "injection", "implant", "surgical",
+    "torso", "trunk", "back", "head", "neck", "face", "scalp", "ear", "arm", "leg", "hand", "foot", "extremity",
+    "extremities", "limb", "chest", "abdomen", "pelvis", "breast", "lung", "lobe", "liver", "colon", "rectum", "cecum",
+    "kidney", "knee", "hip", "spine", "shoulder", "palms", "soles", "oral", "genital", "left", "right",
+})  # fmt: skip
+"""Words of names of sites in the body, and of the columns of these: a patient has several of them."""
 _NUMBERED = re.compile(r"[a-z]{0,8}[ _-]?0*([0-9]{1,5})")
 _SHARED = 0.5
 """Share of the patients of the smallest place that another place has as well, by their numbers."""
@@ -149,6 +157,9 @@ def _renumbered(table: TextTable, patient: str, name: str, scored: bool) -> str:
     pairs = {*zip(table.column(patient, "data"), table.column(name, "data"), strict=True)}
     pairs = {(who, place) for who, place in pairs if not (absent(who) or absent(place))}
     sizes, counts = Counter(place for _, place in pairs), Counter(who for who, _ in pairs)
+    of_body = sum(not words_of(place).isdisjoint(_BODY) for place in sizes)
+    if words_of(name) & _BODY or 2 * of_body > len(sizes):
+        return ""
     several = sum(count > 1 for count in counts.values())
     numbers = [int(match[1]) for who in counts if (match := _NUMBERED.fullmatch(fold(who)))]
     are_counted = 0 < len(numbers) == len(counts) and max(numbers) <= 2 * len(numbers)

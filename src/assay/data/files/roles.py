@@ -91,6 +91,8 @@ _TRAITS = _ATTRIBUTES | {
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
 """Names of parts and of their columns."""
 TRAINING = frozenset({"train", "training"})
+_PARTS = TRAINING | {"val", "valid", "validation", "dev", "development", "tune", "test", "testing", "holdout"}
+"""Values of a column that divides a set, whatever it is called."""
 MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
 """Words of the names of columns of masks."""
 MOST_CLASSES = 10
@@ -106,6 +108,10 @@ _GENERAL_WORDS = frozenset({"truth", "gt", "true", "model", "ai", "net", "cnn"})
 _OF_CALLS = frozenset({"confidence", "conf", "certainty", "konfidenz"})
 """Words of the names of scores that may be of the class that is predicted."""
 CALLS = frozenset({"predicted", "prediction", "pred"})
+_RIGHT = frozenset({"correct", "correctly", "incorrect", "incorrectly", "wrong", "misclassified"})
+_OF_RIGHT = _RIGHT | CALLS | {"is", "was", "classified", "call", "model", "ai", "answer"}
+"""Words of the names of columns that say whether a call was right: not `correct_label`."""
+_RESULTS = frozenset({"tp", "fp", "tn", "fn"})
 _OF_MODELS = frozenset({"prob", "proba", "logit", "logits"})
 """Words of the names of scores that only models have."""
 _OF_CASE_WEIGHTS = frozenset({
@@ -120,6 +126,8 @@ _MODELS = ("model", "recipe", "algorithm", "method", "network", "net", "architec
 """Words of the names of columns that say whose score a row has, where a case has several rows; the surest first."""
 _SEEDS = ("seed", "run", "repeat", "repetition", "replicate")
 _IMAGES = ("image", "img", "filename", "file", "path", "dateiname", "datei", "bild")
+_IMAGE_WORDS = frozenset({*_IMAGES, "reader", "rad", "radiologist", "rater", "annotator", "doctor", "model", "device"})
+"""Words of names of ids of something else than patients."""
 
 
 def separate_words(name: str) -> str:
@@ -160,9 +168,16 @@ def _are_measured(values: Iterable[str]) -> bool:
 def parts_in(read: TextTable) -> Mapping[str, Sequence[str]]:
     """Return the first column, such as `split` or `fold`, that divides a table, with its cells; empty without one."""
     for name in read.header:
-        if words_of(name) & SPLITS and 1 < len({*read.present(name)}) <= MOST_CLASSES:
+        values = {*read.present(name)}
+        if 1 < len(values) <= MOST_CLASSES and (words_of(name) & SPLITS or are_parts(values)):
             return {name: read.column(name, "data")}
     return {}
+
+
+def are_parts(values: Iterable[str]) -> bool:
+    """Return whether values are parts of a set, such as train and test, one of which is for training."""
+    parts = {fold(value) for value in values}
+    return bool(parts & TRAINING) and parts <= _PARTS
 
 
 def divides(name: str, levels: Sequence[str]) -> bool:
@@ -200,6 +215,19 @@ def suggest_names(names: Sequence[str], parts: Mapping[str, Sequence[str]] | Non
             summary = f"{place} may be the patient ({different:,} different ones{across})"
             return f"; {summary}: if so, put it in a column and name it"
     return ""
+
+
+_OF_PEOPLE = frozenset({"rid", "ptid", "empi", "sujeto", "sujet", "soggetto", "paciente", "paziente", "proband"})
+"""Words of the names of ids of patients that are not surely so."""
+
+
+def repeats_as_ids(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column may hold ids of patients under another name, as `AnonID` or `RID`: they repeat."""
+    words = words_of(column)
+    counts = Counter(cell for cell in cells if not absent(cell))
+    is_called = words & {*_IDS - {"code"}, *_OF_PEOPLE} and not words & (_TRAITS | SPLITS | _IMAGE_WORDS)
+    repeated = sum(count > 1 for count in counts.values())
+    return bool(is_called) and 2 * repeated >= len(counts) >= _FEWEST_IN_NAMES and 2 * len(counts) <= len(cells)
 
 
 def _in_several_parts(column: str, people: Sequence[str], cells: Sequence[str]) -> str:
@@ -327,6 +355,20 @@ def called_case_weight(column: str, cells: Sequence[str]) -> bool:
     return len(words) > 1 or (bool(numbers) and min(numbers) >= 0 and max(numbers) <= _MOST_WEIGHT)
 
 
+def holds_results(column: str, cells: Sequence[str]) -> bool:
+    """Return whether a column says if a call was right, as `correct`, or TP and FN: neither a class nor a group.
+
+    Examples:
+        >>> holds_results("is_correct", ["0", "1"]), holds_results("outcome", ["TP", "FN"])
+        (True, True)
+        >>> holds_results("correct_label", ["0", "1"])
+        False
+    """
+    words = words_of(column)
+    values = {fold(cell) for cell in {*cells}}
+    return bool(words & _RIGHT and words <= _OF_RIGHT) or (len(values) > 1 and values <= _RESULTS)
+
+
 def called_model_score(column: str) -> bool:
     """Return whether the name of a column says that it holds what a model answered, as `score`, `y_pred`, `prob_mass`.
 
@@ -413,7 +455,8 @@ def targets_of(read: TextTable, names: Sequence[str]) -> Sequence[str]:
     for name in names:
         cells = read.present(name)
         values = set(cells)
-        if 1 < len(values) <= MOST_CLASSES and 2 * len(values) <= len(cells) and not words_of(name) & SPLITS:
+        is_other = words_of(name) & SPLITS or holds_results(name, cells)
+        if 1 < len(values) <= MOST_CLASSES and 2 * len(values) <= len(cells) and not is_other:
             few.append(name)
     return sorted(few, key=rank_of)
 

@@ -51,6 +51,36 @@ def overflow_words(score: Float[np.ndarray, " n"]) -> str:
     )
 
 
+_MOST_OUTPUTS, _FEWEST_SCORES = 10, 30
+"""Classes of a second softmax, and scores from which their ends are no chance."""
+_BEYOND, _AT_END, _SHARE_AT_END = 1e-3, 0.02, 0.05
+"""How far rounded scores may be beyond these ends, how near to them scores are, relative to an end, and their share."""
+
+
+def softmax_twice_words(score: Float[np.ndarray, " n"]) -> str:
+    """Return what scores look like that went through a softmax or a sigmoid twice; empty of others.
+
+    A second softmax over k classes has numbers from 1 / (e + k - 1) to e / (e + k - 1), and a second sigmoid from 0.5
+    to e / (e + 1). Sure scores, of 0 and 1 before, are at these ends.
+
+    Examples:
+        >>> sure = 1 / (1 + np.exp(-np.linspace(-9, 9, 60)))
+        >>> softmax_twice_words(1 / (1 + np.exp(1 - 2 * sure)))
+        'scores from 0.269 to 0.731, the ends that a second softmax has'
+        >>> softmax_twice_words(sure)
+        ''
+    """
+    if len(score) < _FEWEST_SCORES:
+        return ""
+    low, high = float(score.min()), float(score.max())
+    ends = [(1 / (np.e + k - 1), np.e / (np.e + k - 1), "softmax") for k in range(2, _MOST_OUTPUTS + 1)]
+    for least, most, name in [*ends, (0.5, np.e / (np.e + 1), "sigmoid")]:
+        at_ends = (score < least * (1 + _AT_END)).mean(), (score > most * (1 - _AT_END)).mean()
+        if low > least - _BEYOND and high < most + _BEYOND and min(at_ends) >= _SHARE_AT_END:
+            return f"scores from {low:.3g} to {high:.3g}, the ends that a second {name} has"
+    return ""
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredRows:
     """Rows of a table that have a class, a score and a patient.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -11,9 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from assay.data.files.ages import ages_among
-from assay.data.files.doubts import AGES
+from assay.data.files.doubts import AGES, OTHER_UNITS
 from assay.data.files.roles import SCORES, words_of
-from assay.data.files.table import number
+from assay.data.files.table import absent, number, shown
 
 _OF_LENGTH = {10.0: "mm among cm", 2.54: "cm among inches", 25.4: "mm among inches", 100.0: "cm among m",
               1000.0: "mm among m or µm among mm"}  # fmt: skip
@@ -140,3 +141,59 @@ def _has_valley(logs: Float[np.ndarray, " n"], groups: _Groups) -> bool:
     reach = 0.1 * groups.distance
     counts = np.searchsorted(logs, places + reach, "right") - np.searchsorted(logs, places - reach)
     return bool(counts[0] <= _VALLEY * counts[1:].min())
+
+
+_NEVER_ZERO = frozenset({
+    "weight", "gewicht", "height", "bmi", "thickness", "kvp", "kv", "glucose", "insulin", "pressure", "systolic",
+    "diastolic", "pulse", "hemoglobin", "cholesterol", "creatinine",
+}) | AGES  # fmt: skip
+"""Words of the names of quantities that no person has 0 of; only newborns are 0 years old."""
+_OF_CHANGES = frozenset({
+    "change", "loss", "gain", "delta", "diff", "difference", "score", "percentile", "norm", "normalized", "breslow",
+    "tumor", "lesion", "plaque", "class", "group", "sample", "sampling", "drop", "tolerance",
+})  # fmt: skip
+"""Words of names beside these of what may be 0."""
+_YOUNGEST, _FEWEST_ZEROS = 15, 2
+"""The second lowest age from which 0 stands for none, and zeros that are no slip."""
+_LEAST_MOST = 10
+"""A column whose numbers are all less than this is of weights of cases, or on a scale of its own."""
+
+
+def zeros_for_missing(name: str, cells: Sequence[str], comma: bool) -> str:
+    """Return a sentence on zeros among numbers that are never 0, as of weight, height or ages of adults; else empty."""
+    words = words_of(name)
+    if not words & _NEVER_ZERO or words & _OF_CHANGES or (words & AGES and words & OTHER_UNITS):
+        return ""
+    of_cell = {cell: value for cell in {*cells} if (value := number(cell, comma)) is not None}
+    values = sorted({*of_cell.values()})
+    zeros = sum(of_cell.get(cell) == 0 for cell in cells)
+    if zeros < _FEWEST_ZEROS or len(values) <= _DISTINCT or values[0] < 0 or values[-1] < _LEAST_MOST:
+        return ""
+    if words & AGES and values[1] < _YOUNGEST:
+        return ""
+    return f"'0' in {zeros:,} rows of {name}, whose next number is {values[1]:g}"
+
+
+_WITH_UNIT = re.compile(
+    r"[-+]?[0-9][0-9 ]*([.,][0-9]+)? ?"
+    r"(mm|cm|m|µm|um|in|kg|g|mg|lbs?|ml|cc|l|mm2|cm2|mm3|cm3|kvp?|ma|mas|mgy|msv|bpm|mmhg|hu|mg/dl|mmol/l|ng/ml|%)",
+    re.IGNORECASE,
+)
+_CENSORED = re.compile(r"[<>≤≥~][=]? ?[0-9][0-9.,]*")
+_DIFFERENT_NUMBERS, _MOSTLY = 10, 0.5
+"""Different numbers that a column has more of than levels would be, and their share with those that have a sign."""
+
+
+def numbers_as_levels(name: str, cells: Sequence[str], comma: bool) -> str:
+    """Return a sentence on a column of levels that rather are numbers with a unit, such as 70kg, or signs, as <5.
+
+    Texts beside such numbers may be of any kind, but codes, of letters and digits, are no numbers.
+    """
+    present = [cell for cell in cells if not absent(cell)]
+    signed = {cell for cell in {*present} if _WITH_UNIT.fullmatch(cell.strip()) or _CENSORED.fullmatch(cell.strip())}
+    plain = {cell for cell in {*present} - signed if number(cell, comma) is not None}
+    share = sum(cell in signed or cell in plain for cell in present) / max(1, len(present))
+    if not signed or len(signed) + len(plain) <= _DIFFERENT_NUMBERS or share < _MOSTLY:
+        return ""
+    count = sum(cell in signed for cell in present)
+    return f"{name} has numbers with a unit or sign in {count:,} rows, such as {shown(min(signed))}"

@@ -15,17 +15,17 @@ from assay.store.folder import RunFolder
 KEYS = (
     "positive class", "columns", "columns not tested", "rows joined", "matched", "masks", "lesions", "scores",
     "outputs", "scaling", "encoding", "thousands", "parts", "read as one", "folders of other classes", "ages in years",
-    "may mean unknown", "units", "two codings", "shares as classes", "large patient", "patients alike",
-    "patients by side", "patients by visit", "patients by site", "patients contradictory", "patients rounded",
-    "smaller copies", "changed copies", "kinds of images", "gray values", "colors", "pixels", "columns left out",
-    "left out", "AUROC",
+    "names of files", "may mean unknown", "units", "two codings", "numbers read as levels", "shares as classes",
+    "large patient", "patients alike", "patients by side", "patients by visit", "patients by site",
+    "patients contradictory", "patients rounded", "smaller copies", "changed copies", "kinds of images", "gray values",
+    "colors", "pixels", "columns left out", "left out", "AUROC",
 )  # fmt: skip
 """Keys of the table `provenance` that are read out first, in this order."""
 CAUTIONS = frozenset({
-    "folders of other classes", "may mean unknown", "units", "two codings", "shares as classes", "large patient",
-    "patients alike", "patients by side", "patients by visit", "patients by site", "patients contradictory",
-    "patients rounded", "smaller copies", "changed copies", "kinds of images", "gray values", "colors", "pixels",
-    "lesions",
+    "folders of other classes", "names of files", "may mean unknown", "units", "two codings", "numbers read as levels",
+    "shares as classes", "large patient", "patients alike", "patients by side", "patients by visit",
+    "patients by site", "patients contradictory", "patients rounded", "smaller copies", "changed copies",
+    "kinds of images", "gray values", "colors", "pixels", "lesions",
 })  # fmt: skip
 
 
