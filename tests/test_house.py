@@ -23,8 +23,8 @@ MOST: dict[str, float] = {
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
     "lines that an import of look loads": 20815,
-    "lines that an import of compare loads": 15380,
-    "lines that an import of page loads": 8120,
+    "lines that an import of compare loads": 15384,
+    "lines that an import of page loads": 8131,
 }
 
 
