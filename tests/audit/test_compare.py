@@ -97,6 +97,9 @@ def test_one_decision_per_factor_is_corrected_for_factors_and_classes() -> None:
             "high": 0.3,
         }
 
+    verdicts = {"verdict_a": "answers-differ-with", "verdict_b": "affected-without-direction"}
+    apart = comparison_lines(with_decisions([row("view", 0.001) | verdicts]), ("a", "b"))
+    assert apart[-1].endswith("Verdicts: scores differ with (a), affected, no direction shown (b).")
     many = with_decisions([row("", 0.04), *(row(f"mark-{at}", 0.02) for at in range(10))])
     assert [one["decision"] for one in many] == ["differs", *["inconclusive"] * 10]
     assert many[1]["p"] == pytest.approx(0.2)

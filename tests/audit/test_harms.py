@@ -62,6 +62,8 @@ AUDITS: dict[str, tuple[dict[str, list[Row]], list[str]]] = {
                  ["Relies on tag", "A bright mark"]),
     "cue": (tables(row("tag", "objects"), added=[CUE | {"verdict": "not-shown"}], distorted=[NOISE]),
             ["Not shown to be better than the image's brightness", "X-ray noise", "Affected by tag"]),
+    "worse than a cue": (tables(row("tag", "objects"), added=[CUE | {"verdict": "below"}]),
+                         ["Worse than the image's brightness", "Affected by tag"]),
     "group": (tables(gaps=[gap("sex", 0.2), gap("view", -0.3), gap("age", 0.1)]),
               ["View A against B", "Sex B against A"]),
     "group by calls": (tables(gaps=[gap("sex", 0.3, "sensitivity"), gap("view", -0.2)]),
@@ -163,7 +165,7 @@ def test_the_order_of_the_findings_is_stated() -> None:
     assert [rows[harm.row]["factor"] for harm in ordered] == ["tag", "flatter", "pacemaker"]
     assert notes_words(tables(*rows), ordered).startswith(
         "Order: shortcuts, then losses (changed images, groups, threshold), then others; within a kind by the lower "
-        "bound of AUROC lost or shifted. Brackets are one-sided 95% bounds."
+        "bound of AUROC lost or shifted. Brackets are 90% intervals (each end is a 95% bound)."
     )
     assert notes_words(tables(*rows), ordered).endswith(
         " AUROC lost: the mark is on all images. AUROC shift: it is on images of one class only."
@@ -174,7 +176,8 @@ def test_the_order_of_the_findings_is_stated() -> None:
     assert legend.endswith(" Severity: the mildest that costs more than 0.05.")
     wide = noisy | {"provenance": [{"key": "margin", "value": "0.015"}]}
     assert notes_words(wide, harms_of(wide)).endswith(" Severity: the mildest that costs more than 0.015.")
-    assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == "Brackets are one-sided 95% bounds."
+    brackets = "Brackets are 90% intervals (each end is a 95% bound)."
+    assert notes_words(tables(rows[0]), harms_of(tables(rows[0]))) == brackets
 
 
 def test_more_than_a_screen_of_findings_are_named_where_they_cost_much() -> None:

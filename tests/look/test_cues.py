@@ -166,6 +166,10 @@ def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path)
     assert not list(shortcut_cautions(found))
 
 
+def test_of_two_levels_the_direction_is_the_level_that_the_class_has(rows: list[dict[str, Any]]) -> None:
+    assert row(rows, "view")["direction"] == "AP"
+
+
 def test_a_level_of_its_own_for_every_patient_tells_nothing(images: Path, tmp_path: Path) -> None:
     spec = parse_study(study(images, factors={"who": "categorical"}, where={"shoe": {"max": 9}}))
     found = shortcut_rows(_cues(spec, Workspace(tmp_path, tmp_path / "cache")))

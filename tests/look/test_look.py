@@ -147,6 +147,19 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert len(found) == 4, "a line for each kind of issue"
 
 
+def test_each_table_of_a_folder_has_a_result_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw, folder = np.random.default_rng(0), tmp_path / "xray"
+    folder.mkdir()
+    for i in range(40):
+        Image.fromarray(draw.integers(0, 255, (16, 16)).astype(np.uint8)).save(folder / f"{i}.png")
+    for name in ("first", "second"):
+        lines = [f"{i}.png,p{i},{i % 2}" for i in range(40)]
+        (folder / f"{name}.csv").write_text("\n".join(["image,patient,target", *lines]) + "\n")
+        look(folder / f"{name}.csv")
+    assert {path.parent.name for path in Path("looks").glob("*/report.html")} == {"xray", "xray-second"}
+
+
 @pytest.mark.parametrize("how", ["all are read", "an image is unreadable", "masks are the target", "numbered folds"])
 def test_patients_in_several_parts_are_counted_however_the_set_is_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], how: str

@@ -57,6 +57,7 @@ def test_a_file_becomes_tables_and_a_page(tmp_path: Path) -> None:
         title in page
         for title in ("ROC curve", "Predictive values", "Calibration curve", "Decision curve", "Confusion matrix")
     )
+    assert "<dt>Decision</dt>" not in page, "a decision curve is no decision on a comparison"
 
 
 def test_two_files_are_paired_by_case_in_any_order(tmp_path: Path) -> None:
@@ -337,6 +338,27 @@ def test_groups_and_cases_that_are_not_compared_are_named(tmp_path: Path, capsys
     empty = int(target[260:].sum())
     assert f"Not compared: site c (under 20 cases of a class); {empty} cases without site; ward (tied" in answer.out
     assert "smallest group compared, site a," in answer.out or "smallest group compared, site b," in answer.out
+
+
+def test_the_group_with_the_lowest_specificity_is_on_the_first_screen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = frame()
+    data["device"] = np.where(np.arange(len(data)) % 4, "fixed", "mobile")
+    healthy = (data.device == "mobile") & (data.target == 0)
+    data.loc[healthy, "score"] = 0.9 - data.index[healthy] / 10_000
+    data.to_csv(tmp_path / "scores.csv", index=False)
+    answer = Asking(capsys)("validate", tmp_path / "scores.csv", "--groups", "device", "--out", tmp_path / "out")
+    assert "lowest specificity of scores: device mobile 0.00 [0.00, " in answer.out
+    assert "lowest sensitivity of scores: device " in answer.out
+    assert "Lowest specificity of scores: device mobile" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_difference_that_is_not_worse_has_its_margin_in_words(tmp_path: Path) -> None:
+    tables = ran(tmp_path, file=frame(noise=1.2, seed=3), other=frame(noise=1.2, seed=2), margin=0.05)
+    found = tables["differences"].set_index("measure").loc["auroc"]
+    assert (found.outcome, found.equivalence) == ("inconclusive", "non-inferior")
+    assert "not lower by more than the margin of 0.05" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_study_file_is_told_from_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,8 @@ from assay.report.context import CellFormat, PageContext, PageDefinition, int_or
 from assay.report.drawing import EffectSize, difference_scale
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Cell, text_cell
-from assay.report.words import difference_words, sentence_case
-from assay.stats.format import count, in_words, join_words, number
+from assay.report.words import code_words, difference_words, sentence_case
+from assay.stats.format import count, join_words, number
 from assay.stats.rows import OPEN, RegionVerdict, Row, json_object, leading_region, numeric
 
 METHODS = (
@@ -175,8 +175,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
             (not_compared if leading is None else not_different).append(factor_words(rows_of_factor[0]))
             continue
         verdict_texts = (
-            f"{in_words(str(code).replace('-', ' ')) or 'not tested'} ({name})"
-            for code, name in zip(verdicts, names, strict=True)
+            f"{code_words(str(code)) or 'not tested'} ({name})" for code, name in zip(verdicts, names, strict=True)
         )
         changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(verdict_texts)}."
         lines.append(f"{_subject_words(leading)}: {_values(leading, names)}.{changed}")

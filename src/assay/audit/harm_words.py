@@ -345,7 +345,8 @@ def harm_name(harm: Harm, tables: Tables) -> str:
         case "threshold":
             return f"{sentence_case(row['measure'])} at the threshold"
         case "cue":
-            return f"Not shown to be better than {cue_words(row['kind'], row['name'])}"
+            less = "Worse than" if row["verdict"] == "below" else "Not shown to be better than"
+            return f"{less} {cue_words(row['kind'], row['name'])}"
         case "issue":
             return "Suspected labels"
         case _:
@@ -493,13 +494,17 @@ def bounds_words(harms: Sequence[Harm]) -> str:
     kinds = {harm.kind for harm in harms[:MAX_ON_FIRST_SCREEN]}
     two_sided = (("cue", "cues"), ("group", "groups"), ("threshold", "the threshold"))
     together = [name for kind, name in two_sided if kind in kinds]
-    one_sided = "Brackets are one-sided 95% bounds" if kinds & {"region", "mark", "column", "distortion"} else ""
+    one_sided = (
+        "Brackets are 90% intervals (each end is a 95% bound)"
+        if kinds & {"region", "mark", "column", "distortion"}
+        else ""
+    )
     if not together:
         return f"{one_sided}." if one_sided else ""
     return (
-        f"{one_sided}. Those of {join_words(together)} are two-sided 95% intervals."
+        f"{one_sided}. Those of {join_words(together)} are 95% intervals."
         if one_sided
-        else "Brackets are two-sided 95% intervals."
+        else "Brackets are 95% intervals."
     )
 
 

@@ -157,7 +157,7 @@ def _performance_lost(row: Row) -> tuple[float, float, float]:
 def _cue_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:
     for at, row in enumerate(tables.get("added", ())):
         if row["verdict"] != "beyond" and numeric(row, "cue") >= MIN_CUE_AUROC:
-            yield Harm(Rank.CUE, "cue", row["verdict"], "added", at, images=numeric(row, "images"))
+            yield Harm(Rank.CUE, "cue", row["verdict"], "added", at)  # its images are those at similar values alone
 
 
 def _distortion_harms(tables: Mapping[str, Sequence[Row]]) -> Iterator[Harm]:

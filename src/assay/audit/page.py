@@ -299,7 +299,7 @@ SWINGS = Block(
     shades_margin=True,
     keeps_order=True,
     note="AUROC shift: of a mark, on images of one class alone; of a column, one group against all others; positive "
-    "where it raises scores. In the order of the findings. Bars: one-sided 95% bounds. Shaded: the margin.",
+    "where it raises scores. In the order of the findings. Bars: 90% intervals. Shaded: the margin.",
 )
 _BATTERY = (
     SWINGS,

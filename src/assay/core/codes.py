@@ -648,8 +648,8 @@ class Code(StrEnum):
     WEAK_PREDICTIONS = (
         "weak-predictions",
         "predictions from other patients are [few?good, but {few:patient} are too few to be sure: the AUROC is "
-        "{value:interval}|too weak, with an AUROC of {value:interval}]. Labels are judged from a lower bound "
-        "of {least:g} on, which must also reach {corrected:g} after correction for wrong labels",
+        "{value:interval}|too weak, with an AUROC of {value:interval}] ([corrected?after correction for wrong labels, "
+        "a lower bound of {corrected:g}|a lower bound of {least:g}] is needed)",
     )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page gives the reasons"
     SMALL_GROUPS_OF = (
@@ -664,7 +664,7 @@ class Code(StrEnum):
     NO_SSIM = "no-ssim", "an edge is shorter than the window of 11 px"
     TIED_BY_SAMPLING = "tied-by-sampling", "by sampling: no pixel is changed"
     FEW_IN_STRATA = "few-in-strata", "under {least} patients of a class have the same value as one of the other class"
-    FEW_VALUES = "few-values", "fewer than {least} images with a value on either side"
+    FEW_VALUES = "few-values", "fewer than {least} images of a class have a value"
 
     # Assumptions on a file of predictions.
     NO_SEED_COLUMN = "no-seed-column", "no column '{column}': one seed each"

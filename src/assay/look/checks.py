@@ -536,7 +536,8 @@ def _excess_of_other_class(
     if not predicted.any():
         ends = {"value": cue.row["value"], "low": cue.row["low"], "high": cue.row["high"]}
         few = {"few": len(np.unique(part.patient))} if cue.row["value"] >= CORRECTED_AUROC else {}
-        weak = Reason.of(Code.WEAK_PREDICTIONS, **ends, **few, least=MEASURED_AUROC, corrected=CORRECTED_AUROC)
+        needed = {"corrected": CORRECTED_AUROC} if cue.row["low"] >= MEASURED_AUROC else {"least": MEASURED_AUROC}
+        weak = Reason.of(Code.WEAK_PREDICTIONS, **ends, **few, **needed)
         return excess, Reason.of(Code.LABELS_UNJUDGED) + weak
     probs = _probabilities(score, member)
     means = np.array([probs[class_at == code, code].mean() for code in range(len(classes))])

@@ -222,7 +222,10 @@ def _factor_cue(kind: str, factor: Factor, table: FactorTable) -> Cue:
     if factor.kind != "categorical" or len(factor.levels) in (0, 2):  # a blank column has no levels
         values = table.columns[factor.name].astype(np.float64)
         score = np.where(values < 0, np.nan, values) if factor.levels else values
-        return number_cue(kind, factor.name, score, table)
+        cue = number_cue(kind, factor.name, score, table)
+        if factor.kind != "categorical" or len(factor.levels) != 2 or not cue.row["direction"]:
+            return cue
+        return replace(cue, row={**cue.row, "direction": str(factor.levels[cue.row["direction"] == "higher"])})
     level = table.columns[factor.name].astype(np.int64)
     return level_cue(kind, factor.name, table, level >= 0, lambda _: level)
 

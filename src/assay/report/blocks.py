@@ -46,7 +46,7 @@ from assay.report.sheets import (
     svg_download,
     text_cell,
 )
-from assay.report.words import VERDICTS, axis_words, display_name, is_doubtful, sentence_case, verdict_words
+from assay.report.words import VERDICTS, axis_words, code_words, display_name, is_doubtful, sentence_case, verdict_words
 from assay.stats.format import common_decimals, count, in_words, join_words
 from assay.stats.rows import Row, numeric
 from assay.store.columns import CellKind
@@ -248,8 +248,8 @@ def _level_of_row(block: Block, row: Row, context: PageContext) -> str:
     if not block.color_column:
         return context.level_label(row)
     value = str(row[block.color_column])
-    if block.color_column == "verdict" and value in VERDICTS:
-        return VERDICTS[value].text
+    if block.color_column in ("verdict", "decision") and value in VERDICTS:
+        return VERDICTS[value].text.removesuffix(" {margin}")
     if block.color_column == "factor":
         return display_name(value.replace("-", " "))
     return in_words(value).replace("-", " ") or "all images"
@@ -542,7 +542,7 @@ def _counts(counts: Sequence[int], name: str) -> str:
 _WORDS_OF_KIND: Mapping[CellKind, Callable[[str], str]] = {
     "measure": label_of,
     "reason": reason_words,
-    "code": lambda value: in_words(value).replace("-", " "),
+    "code": code_words,
     "list": lambda value: join_words([f"{number_of_list:g}" for number_of_list in json.loads(value or "[]")]),
     "text": str,
 }

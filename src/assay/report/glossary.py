@@ -152,4 +152,5 @@ def first_used(texts: Iterable[str], known_terms: Collection[str]) -> dict[str, 
 def _pattern(term: str) -> re.Pattern[str]:
     """Return the pattern of a term, in the singular or the plural, as a whole word."""
     plural = f"{re.escape(term[:-1])}(?:y|ies)" if term.endswith("y") else f"{re.escape(term)}s?"
-    return re.compile(rf"(?<![\w-]){plural}(?![\w-])", re.IGNORECASE)
+    # A decision curve is no decision on a comparison.
+    return re.compile(rf"(?<![\w-]){plural}(?![\w-]| curve)", re.IGNORECASE)

@@ -396,6 +396,16 @@ VERDICTS: Mapping[str, VerdictWords] = {
 """Verdict of an audit, in order of harm, or decision on a comparison -> its words."""
 
 
+def code_words(value: str) -> str:
+    """Return a code in words: the verdict on a mark or column as in headings, else the code without hyphens.
+
+    Examples:
+        >>> code_words("answers-differ-with"), code_words("suspected-label")
+        ('scores differ with', 'suspected label')
+    """
+    return VERDICTS[value].text if value in set(Verdict) else in_words(value).replace("-", " ")
+
+
 def subject(row: Row, names: Names = DEFAULT_NAMES) -> str:
     """Return what is compared: `AUROC with texture reversed`, `Change in AUROC from p = 0 in clean`."""
     factors = (

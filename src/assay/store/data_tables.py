@@ -95,7 +95,11 @@ SHORTCUTS = Table(
         ),
         estimate("value", "AUROC for that class"),
         *INTERVAL,
-        Column("direction", "higher or lower, of a number; mixed where it is neither; empty otherwise"),
+        Column(
+            "direction",
+            "higher or lower, of a number; mixed where it is neither; of two levels, the more frequent one in the "
+            "class; empty otherwise",
+        ),
         Column("strong", "whether it is a caution", "BOOLEAN"),
         IMAGES,
         PATIENTS,

@@ -23,7 +23,7 @@ from assay.validate.words import (
     validation_cautions,
     validation_lines,
     validation_verdict,
-    weakest_group,
+    weakest_groups,
 )
 
 METHODS = (
@@ -172,14 +172,13 @@ def validation_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
 
 
 def _opening_lines(tables: Mapping[str, Sequence[Row]]) -> Iterator[AccountLine]:
-    """Yield paired differences, the group that each model serves worst, and PPV at the prevalences that are named."""
+    """Yield paired differences, the groups that each model serves worst, and PPV at the prevalences that are named."""
     for row in tables["differences"]:
         result = f"{measure_words(row['measure'])} of {row['model']} minus {row['against']}: {outcome_words(row)}"
         yield AccountLine(sentence_case(result), interval_words(row), "paired")
     for model in dict.fromkeys(row["model"] for row in tables["performance"]):
-        if row := weakest_group(tables["subgroups"], model):
-            group = f"{row['column']} {row['group']}"
-            yield AccountLine(f"Lowest sensitivity of {model}: {group}", interval_words(row), "subgroups")
+        for words, row in weakest_groups(tables["subgroups"], model):
+            yield AccountLine(sentence_case(words), interval_words(row), "subgroups")
     at_prevalence: dict[str, list[str]] = {}
     for row in tables["performance"]:
         if row["measure"] == "ppv" and row["at"]:

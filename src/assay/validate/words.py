@@ -9,7 +9,7 @@ from typing import NamedTuple
 from assay.core.measures import label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.words import sentence_case
-from assay.stats.format import number, p_value, with_interval
+from assay.stats.format import number, p_value, unrounded, with_interval
 from assay.stats.rows import MIN_SEEDS, Row, numeric
 
 OUTCOMES = {"superior": "higher", "inferior": "lower", "inconclusive": "inconclusive"}
@@ -38,7 +38,7 @@ def outcome_words(row: Row) -> str:
         equivalent_text = "equivalent within the margin"
         return equivalent_text if row["outcome"] == "inconclusive" else f"{words}, but by less than the margin"
     if equivalence == "non-inferior" and row["outcome"] == "inconclusive":
-        return "not lower by the margin"
+        return f"not lower by more than the margin of {unrounded(row['margin'])}"
     return words
 
 
@@ -207,10 +207,12 @@ def smallest_cell(rows: Sequence[Row]) -> str:
     return f"the smallest group compared, {row['column']} {row['group']}, has {least} cases of its rarer class"
 
 
-def weakest_group(rows: Sequence[Row], model: str) -> Row | None:
-    """Return the group in which a model has the lowest sensitivity; None without groups."""
-    rows = [row for row in rows if row["model"] == model and row["measure"] == "sensitivity"]
-    return min(rows, key=lambda row: row["value"], default=None)
+def weakest_groups(rows: Sequence[Row], model: str) -> Iterator[tuple[str, Row]]:
+    """Yield the groups in which a model has the lowest sensitivity and the lowest specificity, each with its words."""
+    for measure in ("sensitivity", "specificity"):
+        of_measure = [row for row in rows if row["model"] == model and row["measure"] == measure]
+        if row := min(of_measure, key=lambda row: row["value"], default=None):
+            yield f"lowest {measure} of {model}: {row['column']} {row['group']}", row
 
 
 def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, str]) -> Iterator[str]:
@@ -236,6 +238,8 @@ def validation_lines(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, st
     yield from (f"  {plan_words(row)}" for row in tables["plan"])
     if tables["discordant"]:
         yield f"  {len(tables['discordant']):,} cases are called differently: table discordant"
+    for name in dict.fromkeys(row["model"] for row in tables["performance"]):
+        yield from (f"{words} {interval_words(row)}" for words, row in weakest_groups(tables["subgroups"], name))
     if words := smallest_cell(tables["subgroups"]):
         yield words
     yield from (f"caution: {caution.text}" for caution in validation_cautions(tables, facts))

@@ -83,7 +83,14 @@ def _of_path(path: Path, place: str, lenient: bool, named: Mapping[str, Any]) ->
     if not columns and "labels" in named:
         columns = [name for name in HEADERS if name in guessed.columns]
     data = {**_with_factors(data, columns), "guessed": guessed.line}
-    return ImageReading(data, guessed.line, guessed.folder.resolve().name, _column_kinds(guessed), guessed.of_masks)
+    name = _result_name(fill_names(str(path)), guessed.folder.resolve().name)
+    return ImageReading(data, guessed.line, name, _column_kinds(guessed), guessed.of_masks)
+
+
+def _result_name(path: Path, folder: str) -> str:
+    """Return the folder's name, with that of the table if there are others, whose results it must not replace."""
+    others = path.is_file() and any(other != path for other in path.parent.glob(f"*{path.suffix}"))
+    return f"{folder}-{path.stem}" if others else folder
 
 
 def _of_keys(keys: dict[str, Any], place: str, named: Mapping[str, Any], bare: bool = False) -> ImageReading:

@@ -10,10 +10,8 @@ from assay.stats.format import number, with_interval
 from assay.stats.rows import Row, numeric
 from assay.store.data_tables import CONTENT_CUES
 
-_MAY_BE_FINDING = (
-    "The cue may be the finding itself, and then it is no shortcut. Compare the images with most and least of it, and "
-    "its pixels with masks of the finding."
-)
+_MAY_BE_FINDING = "The cue may be the finding itself, and then it is no shortcut."
+_COMPARE_IMAGES = "Compare the images with most and least of it, and its pixels with masks of the finding."
 _MAY_BE_TARGET = "The column may be the target in other words, and then it is no shortcut."
 """What a reader must decide on a cue of images, or on a column that tells the classes apart, since no number does."""
 _APART = 0.995
@@ -32,10 +30,18 @@ def may_be_no_shortcut(row: Row, auroc: float) -> str:
     Args:
         row: The cue, with its kind and name.
         auroc: Its AUROC for the target.
+
+    Examples:
+        >>> may_be_no_shortcut({"kind": "baseline", "name": CONTENT_CUES[0]}, 0.9)
+        'The cue may be the finding itself, and then it is no shortcut.'
+        >>> may_be_no_shortcut({"kind": "image", "name": CONTENT_CUES[1]}, 0.9).endswith("masks of the finding.")
+        True
     """
     if row["kind"] in ("column", "factor"):
         return _MAY_BE_TARGET if auroc >= _APART else ""
-    return _MAY_BE_FINDING if row["kind"] in ("image", "baseline") and row["name"] in CONTENT_CUES else ""
+    if row["name"] not in CONTENT_CUES:
+        return ""
+    return {"image": f"{_MAY_BE_FINDING} {_COMPARE_IMAGES}", "baseline": _MAY_BE_FINDING}.get(row["kind"], "")
 
 
 def best_added(rows: Sequence[Row]) -> Row | None:
