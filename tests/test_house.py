@@ -56,7 +56,7 @@ LOADED = {"look": 26_718, "compare": 23_118, "report": 25_245}
 """Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 
-@pytest.mark.acceptance
+@pytest.mark.nightly
 def test_commands_load_no_more_code() -> None:
     loaded = HOUSE.loaded_lines(HOUSE.House.read())
     assert all(loaded[name] <= most for name, most in LOADED.items()), loaded

@@ -32,7 +32,7 @@ def test_every_command_has_a_row(name: str) -> None:
     assert f'    "{name}": Command(' in COMMANDS, f"give `assay {name}` its smallest arguments in {SCRIPT.name}"
 
 
-@pytest.mark.acceptance
+@pytest.mark.nightly
 def test_no_trouble_ends_a_command_in_a_traceback_or_leaves_half_a_file() -> None:
     given = finished(f"every-command-{hashlib.sha256(SCRIPT.read_bytes()).hexdigest()[:8]}", _make_inputs)
     done = run_light(given)
