@@ -367,8 +367,8 @@ _RATES = Block(
     columns=("rate", "count", "among", "value"),
 )
 _DISTORTED_NOTE = (
-    "The decision is on the loss alone, by the ends of its 90% interval. Changed predictions do not decide: scores that "
-    "rise or fall together can cross the threshold and keep their order."
+    "The decision is on the loss alone, by the ends of its 90% interval. Changed predictions do not decide: scores "
+    "that rise or fall together can cross the threshold and keep their order."
 )
 UNTESTED = Block(
     id="untested",
