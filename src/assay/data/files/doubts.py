@@ -230,12 +230,12 @@ def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
     return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
 
 
-_OF_IMAGES = frozenset({"image", "images", "img", "imgs", "orig", "original", "originals"})
-_OF_MASKS = MASKS | {
-    "gt", "truth", "groundtruth", "manual", "segs", "segmentations", "annotations", "label", "labels", "contour",
-    "contours", "vessel", "vessels",
-}  # fmt: skip
+_IMAGES = frozenset({"image", "images", "img", "imgs"})
+_OF_IMAGES = _IMAGES | {"orig", "original", "originals"}
+_OF_MASKS = MASKS | {"gt", "truth", "groundtruth", "segs", "segmentations", "annotations"}
 """Words of the names of folders of images and of their masks."""
+_OF_PARTS = frozenset({"manual", "label", "labels", "contour", "contours", "vessel", "vessels"})
+"""Words of names of masks beside a folder of images alone: classes are called so too."""
 _PAIRED = 0.8
 """Share of the files of each of two folders that have a partner in the other."""
 
@@ -243,14 +243,20 @@ _PAIRED = 0.8
 def images_with_masks(files: Mapping[str, Sequence[Path]]) -> tuple[str, str] | None:
     """Return two folders that seem to hold images and their masks, by their names and files; None without such.
 
-    Files are partners if they have the same name or the same first number, or the name of one begins with the other's.
+    Words that both names have, as in `img_healthy` and `img_ill`, are no sign. Files are partners if they have the same
+    name or the same first number, or the name of one begins with the other's.
 
     Args:
         files: Folder -> its images.
     """
-    words = {name: {word.strip("0123456789") for word in words_of(name)} for name in files}
+    words = {name: {word.strip("0123456789") for word in words_of(name)} - {""} for name in files}
     for first, second in permutations(files, 2):
-        are_called = words[first] & _OF_IMAGES or words[second] & _OF_MASKS
+        of_images, of_masks = words[first] - words[second], words[second] - words[first]
+        are_called = (
+            of_masks & _OF_MASKS
+            or (of_images & _OF_IMAGES and of_masks & _OF_PARTS)
+            or (words[first] <= _IMAGES and of_images)
+        )
         if are_called and min(_share_paired(files[first], files[second])) >= _PAIRED:
             return first, second
     return None
