@@ -193,7 +193,7 @@ def test_a_thousand_levels_dates_and_free_text_of_predictions_are_not_tested() -
     assert found["sex"] != "not-tested"
 
 
-def test_an_audit_of_predictions_of_few_patients_says_so_and_which_brackets_are_two_sided(
+def test_an_audit_of_predictions_of_few_patients_says_so_and_of_which_level_brackets_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     draws, rows = np.random.default_rng(0), Rows()
@@ -210,7 +210,8 @@ def test_an_audit_of_predictions_of_few_patients_says_so_and_which_brackets_are_
     out = capsys.readouterr().out
     assert "few patients" not in out
     assert "Site a against b: AUROC lower by" in out
-    assert "two-sided 95% intervals" in out
+    assert "Brackets are 90% intervals (each end is a 95% bound)" in out
+    assert "are 95% intervals." in out
     facts = {row["key"]: row["value"] for row in RunFolder(Path("out")).table("provenance")}
     assert "1 score of exactly 0 set to 0.15 for log-odds" in facts["scores"]
     assert run([*command, "--threshold", "sensitivity=1e-12"]) == 0

@@ -217,9 +217,10 @@ def test_no_file_in_the_working_folder_is_imported(start: list[str], words: list
     assert not said.exists(), said.read_text()
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("form", "start"),
-    first_of([(":{}", ["-P", "-m", "assay"]), ("{}:", ["-P", "-c", "from assay.__main__ import start; start()"])]),
+    [(":{}", ["-P", "-m", "assay"]), ("{}:", ["-P", "-c", "from assay.__main__ import start; start()"])],
 )
 def test_no_file_is_imported_by_an_empty_entry_of_the_path(form: str, start: list[str], tmp_path: Path) -> None:
     study(tmp_path)

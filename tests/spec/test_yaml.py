@@ -94,6 +94,7 @@ def test_aliases_that_grow_without_end_are_refused() -> None:
         ("a: !mine b", "f:1: tag '!mine' is not allowed: a study holds plain values only"),
         ("a: *b", "f:1: found undefined alias 'b'; a text that begins with * or & needs quotes"),
         ("a: 1\nb: " + "[" * 3000, "f:2: nested too deeply; a study needs fewer than 20 levels"),
+        (f"a: !<{'x' * 900_000}> 1", "f: over 1,000 characters without a blank after '!', as no tag has"),
         ("[" * 60 + "]" * 60, "f:1: nested too deeply; a study needs fewer than 20 levels"),
         ("a: [" + "1," * 50_000 + "]", "f:1: over 20,000 values, more than a study file has"),
         ("a: !!int b", "f:1: 'b' has the tag of another kind: leave the tag out"),

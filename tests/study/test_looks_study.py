@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cases import first_of
 from tests.worlds.studies import SMALL, records
 
 import assay
@@ -113,7 +112,8 @@ class Timed(InProcess):
         )
 
 
-@pytest.mark.parametrize("supcon", first_of([0.1, 10.0]))
+@pytest.mark.nightly
+@pytest.mark.parametrize("supcon", [0.1, 10.0])
 def test_what_can_be_decided_comes_first_and_is_decided_as_in_the_whole_look(supcon: float, tmp_path: Path) -> None:
     """Cross-entropy and focal settle one question alone, the other needs supcon too, and none needs triplet.
 

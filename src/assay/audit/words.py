@@ -326,9 +326,9 @@ def _reference_sentences(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
 
 METHODS = (
     f"{SHIFT_NAME}: {GLOSSARY[SHIFT_NAME]}",
-    "Brackets of marks, columns and distortions are one-sided 95% bounds over patients. A verdict needs a bound beyond "
-    "the margin. The verdict 'no effect' needs all upper bounds below it at all three strengths: of the AUROC shift "
-    "either way, of the AUROC lost and of the share of changed predictions.",
+    "Brackets of marks, columns and distortions are 90% intervals over patients, whose ends are 95% bounds. A verdict "
+    "needs a bound beyond the margin. The verdict 'no effect' needs all upper bounds below it at all three strengths: "
+    "of the AUROC shift either way, of the AUROC lost and of the share of changed predictions.",
     "Verdicts refer to the middle strength, as drawn and at the place with the largest effect, corrected for two "
     "tests. 95% intervals of groups hold simultaneously, as do those of gaps. Of a sensitivity, specificity or "
     "accuracy with fewer than 10 patients called rightly, or wrongly, the ends are exact (Clopper and Pearson).",

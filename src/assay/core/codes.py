@@ -648,8 +648,8 @@ class Code(StrEnum):
     WEAK_PREDICTIONS = (
         "weak-predictions",
         "predictions from other patients are [few?good, but {few:patient} are too few to be sure: the AUROC is "
-        "{value:interval}|too weak, with an AUROC of {value:interval}] ([corrected?after correction for wrong labels, "
-        "a lower bound of {corrected:g}|a lower bound of {least:g}] is needed)",
+        "{value:interval}|too weak, with an AUROC of {value:interval}]; a lower bound of [corrected?"
+        "{corrected:g} after correction for wrong labels|{least:g}] is needed",
     )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page gives the reasons"
     SMALL_GROUPS_OF = (

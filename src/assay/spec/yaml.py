@@ -26,6 +26,7 @@ from assay.spec.document import Document, Keys, join_keys, mapping_of
 
 LONGEST = 1_000_000  # characters of a study file
 LONGEST_NUMBER = 300  # digits
+LONGEST_TAG = 1_000  # characters; the library takes time that grows with the square of its length
 DEEPEST = 40  # levels
 MOST_VALUES = 20_000  # values after aliases are written out, so that a few lines cannot grow into gigabytes
 _PREFIX = "tag:yaml.org,2002:"
@@ -129,6 +130,8 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
     """
     if len(text) > LONGEST:
         raise SpecError(f"{source}: over {LONGEST:,} characters, more than a study file has")
+    if any(len(word) > LONGEST_TAG and "!" in word[:-LONGEST_TAG] for word in text.split()):
+        raise SpecError(f"{source}: over {LONGEST_TAG:,} characters without a blank after '!', as no tag has")
     reader = YAML(typ="safe", pure=True)
     reader.Resolver, reader.Composer = _CoreSchema, _BoundedComposer
     try:

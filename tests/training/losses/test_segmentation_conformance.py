@@ -96,6 +96,7 @@ def test_a_training_set_without_lesions_cannot_be_weighted() -> None:
         build("loss", "weighted-cross-entropy", {}, LossContext(6, 2, (4096, 0), dense=True))
 
 
+@pytest.mark.nightly
 def test_cross_entropy_of_pixels_needs_no_other_library() -> None:
     """And what MONAI computes is imported with the first loss that needs it."""
     code = (

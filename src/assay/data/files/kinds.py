@@ -132,7 +132,7 @@ def kind_of(
     if any(value is None for value in numbers):
         if not often and all(map(_DATE.match, values)):
             return None, "dates"
-        if _are_of_one_patient(values, cells, patients):
+        if _are_of_one_patient(values, cells, patients) and not _are_measured(name, cells, comma):
             return None, _NAMES
         return (levels, "") if len(values) <= MOST else (None, f"{len(values):,} different texts")
     if any(map(leads_with_zero, values)):
@@ -147,6 +147,13 @@ def kind_of(
     if are_integers and all(map(_LONG_NUMBER.match, values)) and _are_of_one_patient(values, cells, patients):
         return None, _LONG
     return FactorSpec(kind="continuous"), ""
+
+
+def _are_measured(name: str, cells: Sequence[str], comma: bool) -> bool:
+    """Return whether texts are numbers with a unit, such as 70kg, which have a caution of their own."""
+    from assay.data.files.units import numbers_as_levels
+
+    return bool(numbers_as_levels(name, cells, comma))
 
 
 def _are_of_one_patient(values: Collection[str], cells: Sequence[str], patients: Sequence[str]) -> bool:
