@@ -15,7 +15,7 @@ from pathlib import Path
 from assay.core.errors import SpecError, key_text, shorten
 from assay.data.files.first_line import ENDINGS
 from assay.data.files.joins import SMALLER, stem_of
-from assay.data.files.roles import MASKS, MOST_CLASSES, ORIGINS, called_image, words_of
+from assay.data.files.roles import CALLS, MASKS, MOST_CLASSES, ORIGINS, called_image, words_of
 from assay.data.files.table import TextTable, absent, fold, number
 
 _IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
@@ -173,12 +173,18 @@ def other_images(read: TextTable, image: str, images: Sequence[str], is_named: b
 _MOST_LEVELS, _IN_NAMES, _AGREE = 6, 0.9, 0.8
 """Levels of a column, the share of files whose names hold one of them, and of those whose names agree with it."""
 _SIDE_OF = {"l": "left", "r": "right"}
+_READERS = CALLS | {
+    "reader", "rater", "annotator", "observer", "grader", "radiologist", "dermatologist", "pathologist", "doctor",
+    "model", "ai",
+}  # fmt: skip
+"""Words of the names of columns of opinions on an image."""
 
 
 def named_otherwise(table: TextTable, names: Sequence[str]) -> dict[str, str]:
     """Return the caution that names of some files hold another level than their row, as rows of `provenance`.
 
     In nearly all names is one level of the column as a word, such as `L` or `malignant`, and most agree with the row.
+    Columns of readers and models may differ.
 
     Args:
         table: The table.
@@ -190,6 +196,8 @@ def named_otherwise(table: TextTable, names: Sequence[str]) -> dict[str, str]:
     every = set[str]().union(*words_in)
     sentences: list[str] = []
     for column in table.header:
+        if not {word.rstrip("0123456789") for word in words_of(column)}.isdisjoint(_READERS):
+            continue
         cells = [_SIDE_OF.get(text, text) for text in map(fold, table.column(column, "data"))]
         levels = {cell for cell in {*cells} if not absent(cell)}
         if not 2 <= len(levels) <= _MOST_LEVELS or not levels <= every or not all(map(str.isalpha, levels)):
