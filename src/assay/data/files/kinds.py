@@ -132,7 +132,7 @@ def kind_of(
     if any(value is None for value in numbers):
         if not often and all(map(_DATE.match, values)):
             return None, "dates"
-        are_groups = words & ORIGINS or _are_measured(name, cells, comma)
+        are_groups = words & ORIGINS or _have_units(name, cells, comma)
         if not are_groups and _are_of_one_patient(values, cells, patients):
             return None, _NAMES
         return (levels, "") if len(values) <= MOST else (None, f"{len(values):,} different texts")
@@ -150,7 +150,7 @@ def kind_of(
     return FactorSpec(kind="continuous"), ""
 
 
-def _are_measured(name: str, cells: Sequence[str], comma: bool) -> bool:
+def _have_units(name: str, cells: Sequence[str], comma: bool) -> bool:
     """Return whether texts are numbers with a unit, such as 70kg, which have a caution of their own."""
     from assay.data.files.units import numbers_as_levels
 
