@@ -22,8 +22,8 @@ MOST: dict[str, float] = {
     "function names in several modules": 103,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20916,
-    "lines that an import of compare loads": 15487,
+    "lines that an import of look loads": 20933,
+    "lines that an import of compare loads": 15497,
     "lines that an import of page loads": 8142,
 }
 

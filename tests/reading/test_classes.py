@@ -25,7 +25,7 @@ from tests.cli.asking import Asking
 from tests.reading.situations import situation
 from tests.reading.tables_for_tests import audited, auroc, images, looked, predictions, refused
 from tests.reading.test_scores import NONE, SIDE, onnx_file
-from tests.worlds.files import save, write_table
+from tests.worlds.files import noise, save, write_table
 from torch import nn
 
 import assay
@@ -751,17 +751,28 @@ def test_folders_of_a_mac(ask: Asking, tmp_path: Path) -> None:
     "folders of images and of their masks with other names, such as `images` and `GT`, or DRIVE's `1st_manual`",
     "refused: they are no classes; call them images and masks",
 )
-@situation("folders `benign` and `malignant` whose files have the same names", "two classes")
 def test_folders_of_masks_with_other_names(
     ask: Asking, tmp_path: Path, folders: tuple[str, str], names: tuple[str, str], part: str
 ) -> None:
     for at in range(12):
         for of, (folder, name) in enumerate(zip(folders, names, strict=True)):
-            pixels = np.random.default_rng(2 * at + of).integers(0, 256, (16, 16)).astype(np.uint8)
-            save(tmp_path / "set" / part / folder / f"{name.format(at + 21)}.png", pixels)
-            save(tmp_path / "classes" / ("benign", "malignant")[of] / f"{at}.png", pixels)
+            save(tmp_path / "set" / part / folder / f"{name.format(at + 21)}.png", noise(2 * at + of))
     said = ask("look", tmp_path / "set", "--out", "out")
     assert said.code == 2
     assert f"folders {folders[0]} and {folders[1]} of" in said.err
     assert "seem to hold images and their masks, and no classes" in said.err
-    assert "2 classes by folder: benign (12), malignant (12)" in looked(ask, tmp_path / "classes")
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [("benign", "malignant"), ("label_0", "label_1"), ("img_healthy", "img_ill"), ("with_mask", "without_mask"),
+     ("nodule", "vessel"), ("fake", "original")],
+)  # fmt: skip
+@situation(
+    "folders `benign` and `malignant`, `label_0` and `label_1` or `nodule` and `vessel` with the same names of files",
+    "two classes",
+)
+def test_classes_whose_files_have_the_same_names(ask: Asking, tmp_path: Path, folders: tuple[str, str]) -> None:
+    for at in range(24):
+        save(tmp_path / "set" / folders[at % 2] / f"{at // 2}.png", noise(at))
+    assert f"2 classes by folder: {folders[0]} (12), {folders[1]} (12)" in looked(ask, tmp_path / "set")

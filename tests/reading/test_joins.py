@@ -639,7 +639,7 @@ def test_labels_that_change_after_they_were_joined_are_reported(ask: Asking) -> 
     "names of files that hold a level of a column, as `L` or `benign`, of which some contradict their row",
     "a caution with their number and the first line",
 )
-@situation("names that hold levels by chance, in few files, or that all agree", "no caution")
+@situation("names that hold levels by chance, in few files, or that all agree, and columns of readers", "no caution")
 def test_names_of_files_that_contradict(ask: Asking, tmp_path: Path) -> None:
     sides, classes = (
         [("L", "right")[at % 2] for at in range(40)],
@@ -649,6 +649,7 @@ def test_names_of_files_that_contradict(ask: Asking, tmp_path: Path) -> None:
     for at, name in enumerate(names):
         save(tmp_path / name, noise(at))
     frame = pd.DataFrame({"image": names, "side": sides, "label": classes, "view": ["L", "R", "R", "L"] * 10})
+    frame["reader1"] = ["malignant" if at in (4, 5) else label for at, label in enumerate(classes)]
     for rows, said in (([], ""), ([4, 7, 9], "3 of 40 files have another value of {} in their names, first in line 6")):
         for column in ("side", "label"):
             swapped = frame.copy()

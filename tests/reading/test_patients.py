@@ -548,11 +548,13 @@ def test_folders_of_other_patients(ask: Asking, tmp_path: Path) -> None:
     "ids that repeat in a column with another name, such as `AnonID`, `RID` or `dog_id`, and no patients",
     "each image counts as one, and the column is named that may be the patient",
 )
-@situation("`reader_id`, `image_id` or ids that do not repeat", "no such hint")
+@situation("`reader_id`, `country_id`, `slice_number` or ids that do not repeat", "no such hint")
 def test_ids_with_other_names(ask: Asking, tmp_path: Path, column: str) -> None:
     frame = predictions().drop(columns="patient")
     repeated = [f"{1000 + at // 3}" for at in range(len(frame))]
     said = looked(ask, images(tmp_path / "set", frame.assign(**{column: repeated})))
-    assert f"column '{column}' looks like one (40 values)" in said
-    frame = frame.assign(**{"reader_id": [at % 12 for at in range(len(frame))], column: [*range(len(frame))]})
-    assert "looks like one" not in looked(ask, images(tmp_path / "other", frame), "--out", "again")
+    assert f"column '{column}' may be one (40 values): if so, write" in said
+    others = ("reader_id", "country_id", "slice_number", "class_id")
+    shared = {name: [at % 12 for at in range(len(frame))] for name in others}
+    frame = frame.assign(**shared, **{column: [*range(len(frame))]})
+    assert "may be one" not in looked(ask, images(tmp_path / "other", frame), "--out", "again")

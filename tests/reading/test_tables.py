@@ -231,7 +231,9 @@ def test_levels_in_several_spellings(ask: Asking, tmp_path: Path) -> None:
     assert "'M' and 'm' in sex" in found["audit"]["read as one"]
 
 
-@pytest.mark.parametrize("word", ["not reported", "[Not Available]", "(null)", r"\N", "#VALUE!", "#NAME?", "B?"])
+@pytest.mark.parametrize(
+    "word", ["not reported", "[Not Available]", "(null)", r"\N", "#VALUE!", "#NAME?", "B?", "B (?)"]
+)
 @situation(
     r"`not reported`, `[Not Available]`, `\N` of MySQL or `#VALUE!` of a spreadsheet among sites, or `B?` beside `B`",
     "a caution: such values usually mean unknown",
@@ -977,7 +979,9 @@ def test_classes_that_a_part_lacks(ask: Asking, tmp_path: Path) -> None:
     "a caution: such values usually mean unknown",
 )
 @situation(
-    "true zeros, as of pack years, sizes of tumors, ages of children, weight loss and z scores of height", "no caution"
+    "true zeros, as of pack years, sizes of tumors, ages of children, weight loss, doses of insulin, heights of boxes "
+    "and z scores of height",
+    "no caution",
 )
 def test_zeros_for_missing(ask: Asking, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
@@ -989,7 +993,9 @@ def test_zeros_for_missing(ask: Asking, tmp_path: Path) -> None:
     assert f"'0' in 10 rows of age, whose next number is {ages[~zero].min()}" in said
     frame = predictions(
         pack_years=np.where(zero, 0, ages), tumor_thickness=np.where(zero, 0, weights), age=ages - 20,
-        weight_loss=np.where(zero, 0, weights), height_z=np.where(zero, 0, draw.normal(0, 1, COUNT).round(1)),
+        weight_loss=np.where(zero, 0, weights), bbox_height=np.where(zero, 0, weights),
+        insulin_dose=np.where(zero, 0, ages), thickness=np.where(zero, 0, weights),
+        height_z=np.where(zero, 0, draw.normal(0, 1, COUNT).round(1)),
     )  # fmt: skip
     assert "may mean unknown" not in looked(ask, images(tmp_path / "other", frame), "--out", "again")
 
@@ -998,7 +1004,7 @@ def test_zeros_for_missing(ask: Asking, tmp_path: Path) -> None:
     "numbers with a unit, as 70kg or 12.5 mm, or limits such as <5 in a tenth of a column and more",
     "a caution: they are read as levels",
 )
-@situation("codes such as 250.01 and V45, stages such as T1a, and plain numbers", "no caution")
+@situation("codes such as 250.01, V45 and 12L beside 12R, stages such as T1a, and plain numbers", "no caution")
 def test_numbers_with_units(ask: Asking, tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     numbers = draw.gamma(2, 9, COUNT).round(1)
@@ -1010,7 +1016,8 @@ def test_numbers_with_units(ask: Asking, tmp_path: Path) -> None:
     assert "numbers read as levels: weight has numbers with a unit or sign in 120 rows, such as '40kg'" in said
     assert f"crp has numbers with a unit or sign in {(numbers < 12).sum()} rows, such as '<5'" in said
     codes = [f"V{at % 20}" if at % 2 else f"{200 + at % 30}.0{at % 9}" for at in range(COUNT)]
-    frame = predictions(icd=codes, stage=[("T1", "T1a", "2m")[at % 3] for at in range(COUNT)], crp=numbers)
+    tooth = [f"{at // 2 % 20}{'LR'[at % 2]}" for at in range(COUNT)]
+    frame = predictions(icd=codes, tooth=tooth, stage=[("T1", "T1a", "2m")[at % 3] for at in range(COUNT)], crp=numbers)
     assert "numbers read as levels" not in looked(ask, images(tmp_path / "other", frame), "--out", "again")
 
 
@@ -1018,8 +1025,15 @@ def test_numbers_with_units(ask: Asking, tmp_path: Path) -> None:
     "a column of train and test with another name than `split`, such as `dataset`",
     "all rows are read, which is reported; a look names pictures in several parts",
 )
-def test_parts_by_their_values(ask: Asking) -> None:
+def test_parts_by_their_values(ask: Asking, tmp_path: Path) -> None:
     parts = [("train", "train", "test")[at // 2 % 3] for at in range(COUNT)]
-    predictions(dataset=parts, group=["AB"[at // 60] for at in range(COUNT)]).to_csv("p.csv", index=False)
-    said = ask("validate", "p.csv", "--out", "out").out
-    assert "parts: all rows are read, of each value of dataset: test (40), train (80)" in said
+    frame = predictions(dataset=parts, group=["AB"[at // 60] for at in range(COUNT)])
+    frame.to_csv("p.csv", index=False)
+    read = "parts: all rows are read, of each value of dataset: test (40), train (80)"
+    assert read in ask("validate", "p.csv", "--out", "out").out
+    path = images(tmp_path / "set", frame)
+    of_train, of_test = (path.parent / f"{parts.index(part):03d}.png" for part in ("train", "test"))
+    of_test.write_bytes(of_train.read_bytes())
+    said = looked(ask, path)
+    assert read in said
+    assert "several parts of 'dataset' have 1 picture in common" in said

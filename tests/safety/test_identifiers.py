@@ -44,10 +44,24 @@ def test_texts_and_long_numbers_of_one_patient_each_are_no_groups(
     looked = ask("look", tmp_path / "set", "--target", "target", "--out", tmp_path / "out")
     begun = ask("init", tmp_path / "set", "--target", "target", "--out", tmp_path / "study.yaml")
     assert (looked.code, begun.code) == (0, 0), looked.err + begun.err
-    assert "name, email, ssn, insurance (texts of one patient each, which may say who it is); tel (whole" in looked.out
+    why = "(texts of one or two patients each, which may say who it is)"
+    assert f"name, email, ssn, insurance {why}; tel (whole" in looked.out
     study = (tmp_path / "study.yaml").read_text()
     shown = looked.out + looked.err + begun.out + begun.err + study + texts_in(tmp_path / "out")
     assert "canary" not in shown.casefold()
     assert "-77-" not in shown
     assert "49777" not in shown
     assert "site: categorical" in study
+
+
+@pytest.mark.parametrize("column", ["scanner_serial", "hospital"])
+def test_places_and_devices_of_few_patients_each_are_groups(
+    column: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_patients(tmp_path / "set", "patient")
+    table = tmp_path / "set" / "data.csv"
+    header, *rows = table.read_text().splitlines()
+    cells = [f"{row},SN{4000 + at // 2 % 12}x" for at, row in enumerate(rows)]
+    table.write_text("\n".join([f"{header},{column}", *cells]))
+    looked = Asking(capsys)("look", tmp_path / "set", "--target", "target", "--out", tmp_path / "out")
+    assert f"{column} (categorical)" in looked.out, looked.out + looked.err

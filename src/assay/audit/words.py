@@ -208,7 +208,7 @@ _CHIPS: Mapping[tuple[str, str], str] = {
     ("scaling", "warn"): "another reading gives a higher {measure}: see Findings",
     ("patients-unknown", "warn"): "patients unknown: name their column",
     ("overflow", "warn"): "scores are the largest number of their format",
-    ("softmax", "warn"): "scores went through a softmax twice",
+    ("softmax", "warn"): "scores look as after two softmaxes",
     ("few-patients", "warn"): "few patients: intervals can be too narrow",
     ("copy-clusters", "warn"): "copies among the images: look at them",
     ("parts-shared", "warn"): "parts share patients or pictures",

@@ -15,7 +15,7 @@ from pathlib import Path
 from assay.core.errors import SpecError, key_text, shorten
 from assay.data.files.first_line import ENDINGS
 from assay.data.files.joins import SMALLER, stem_of
-from assay.data.files.roles import MASKS, MOST_CLASSES, ORIGINS, called_image, words_of
+from assay.data.files.roles import CALLS, MASKS, MOST_CLASSES, ORIGINS, called_image, words_of
 from assay.data.files.table import TextTable, absent, fold, number
 
 _IMAGE_NAME = re.compile(rf"\.({'|'.join(ENDINGS)})(\.gz)?$", re.IGNORECASE)
@@ -173,12 +173,18 @@ def other_images(read: TextTable, image: str, images: Sequence[str], is_named: b
 _MOST_LEVELS, _IN_NAMES, _AGREE = 6, 0.9, 0.8
 """Levels of a column, the share of files whose names hold one of them, and of those whose names agree with it."""
 _SIDE_OF = {"l": "left", "r": "right"}
+_READERS = CALLS | {
+    "reader", "rater", "annotator", "observer", "grader", "radiologist", "dermatologist", "pathologist", "doctor",
+    "model", "ai",
+}  # fmt: skip
+"""Words of the names of columns of opinions on an image."""
 
 
 def named_otherwise(table: TextTable, names: Sequence[str]) -> dict[str, str]:
     """Return the caution that names of some files hold another level than their row, as rows of `provenance`.
 
     In nearly all names is one level of the column as a word, such as `L` or `malignant`, and most agree with the row.
+    Columns of readers and models may differ.
 
     Args:
         table: The table.
@@ -190,6 +196,8 @@ def named_otherwise(table: TextTable, names: Sequence[str]) -> dict[str, str]:
     every = set[str]().union(*words_in)
     sentences: list[str] = []
     for column in table.header:
+        if not {word.rstrip("0123456789") for word in words_of(column)}.isdisjoint(_READERS):
+            continue
         cells = [_SIDE_OF.get(text, text) for text in map(fold, table.column(column, "data"))]
         levels = {cell for cell in {*cells} if not absent(cell)}
         if not 2 <= len(levels) <= _MOST_LEVELS or not levels <= every or not all(map(str.isalpha, levels)):
@@ -230,12 +238,12 @@ def repeated_folders(images: Sequence[str]) -> tuple[str, ...]:
     return (f"folders {names} repeat below those of the classes and are not used; if they are classes, add a table",)
 
 
-_OF_IMAGES = frozenset({"image", "images", "img", "imgs", "orig", "original", "originals"})
-_OF_MASKS = MASKS | {
-    "gt", "truth", "groundtruth", "manual", "segs", "segmentations", "annotations", "label", "labels", "contour",
-    "contours", "vessel", "vessels",
-}  # fmt: skip
+_IMAGES = frozenset({"image", "images", "img", "imgs"})
+_OF_IMAGES = _IMAGES | {"orig", "original", "originals"}
+_OF_MASKS = MASKS | {"gt", "truth", "groundtruth", "segs", "segmentations", "annotations"}
 """Words of the names of folders of images and of their masks."""
+_OF_PARTS = frozenset({"manual", "label", "labels", "contour", "contours", "vessel", "vessels"})
+"""Words of names of masks beside a folder of images alone: classes are called so too."""
 _PAIRED = 0.8
 """Share of the files of each of two folders that have a partner in the other."""
 
@@ -243,14 +251,20 @@ _PAIRED = 0.8
 def images_with_masks(files: Mapping[str, Sequence[Path]]) -> tuple[str, str] | None:
     """Return two folders that seem to hold images and their masks, by their names and files; None without such.
 
-    Files are partners if they have the same name or the same first number, or the name of one begins with the other's.
+    Words that both names have, as in `img_healthy` and `img_ill`, are no sign. Files are partners if they have the same
+    name or the same first number, or the name of one begins with the other's.
 
     Args:
         files: Folder -> its images.
     """
-    words = {name: {word.strip("0123456789") for word in words_of(name)} for name in files}
+    words = {name: {word.strip("0123456789") for word in words_of(name)} - {""} for name in files}
     for first, second in permutations(files, 2):
-        are_called = words[first] & _OF_IMAGES or words[second] & _OF_MASKS
+        of_images, of_masks = words[first] - words[second], words[second] - words[first]
+        are_called = (
+            of_masks & _OF_MASKS
+            or (of_images & _OF_IMAGES and of_masks & _OF_PARTS)
+            or (words[first] <= _IMAGES and of_images)
+        )
         if are_called and min(_share_paired(files[first], files[second])) >= _PAIRED:
             return first, second
     return None

@@ -482,9 +482,13 @@ def _suggest_patient(spec: DataSpec, table: TextTable, names: Sequence[str]) -> 
     named = {spec.image, spec.target, spec.mask, *spec.factors}
     for column in sorted(table.header, key=called_unit):
         cells = table.present(column)
-        called = holds_patients(column, cells) or called_unit(column)
-        if (called or repeats_as_ids(column, cells)) and column not in named and 1 < len(set(cells)) < len(cells):
-            return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
+        if column in named or not 1 < len(set(cells)) < len(cells):
+            continue
+        counted = f"({len(set(cells)):,} values)"
+        if holds_patients(column, cells) or called_unit(column):
+            return f"; column '{column}' looks like one {counted}: write `patient: {column}` in data"
+        if repeats_as_ids(column, cells):
+            return f"; column '{column}' may be one {counted}: if so, write `patient: {column}` in data"
     return suggest_names(names, parts_in(table))
 
 

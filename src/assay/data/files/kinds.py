@@ -69,7 +69,7 @@ _GRADES = ORIGINS | {
 """Words of the name of a column whose numbers are levels."""
 _COUNTS = "whole numbers without a repetition"
 _LONG = "whole numbers of nine digits and more, as ids and phones have"
-_NAMES = "texts of one patient each, which may say who it is"
+_NAMES = "texts of one or two patients each, which may say who it is"
 _SHARED = 2
 """Patients that share a value on average, with so few or fewer its values may say who one is."""
 MODEL_SCORES = "scores of a model, as its name says, and no data of a patient"
@@ -132,7 +132,8 @@ def kind_of(
     if any(value is None for value in numbers):
         if not often and all(map(_DATE.match, values)):
             return None, "dates"
-        if _are_of_one_patient(values, cells, patients) and not _are_measured(name, cells, comma):
+        are_groups = words & ORIGINS or _have_units(name, cells, comma)
+        if not are_groups and _are_of_one_patient(values, cells, patients):
             return None, _NAMES
         return (levels, "") if len(values) <= MOST else (None, f"{len(values):,} different texts")
     if any(map(leads_with_zero, values)):
@@ -149,7 +150,7 @@ def kind_of(
     return FactorSpec(kind="continuous"), ""
 
 
-def _are_measured(name: str, cells: Sequence[str], comma: bool) -> bool:
+def _have_units(name: str, cells: Sequence[str], comma: bool) -> bool:
     """Return whether texts are numbers with a unit, such as 70kg, which have a caution of their own."""
     from assay.data.files.units import numbers_as_levels
 
@@ -226,7 +227,7 @@ def doubtful(values: Iterable[str], *, blank: bool = False) -> list[str]:
         value
         for value, text in folded.items()
         if _says_unknown(text)
-        or (text.endswith("?") and text.rstrip(" (?)") in certain)
+        or (text.rstrip(" )").endswith("?") and text.rstrip(" (?)") in certain)
         or (text == "u" and max(map(len, values)) < 3)
         or (text == "-" and "+" not in values)
     ]

@@ -219,13 +219,20 @@ def suggest_names(names: Sequence[str], parts: Mapping[str, Sequence[str]] | Non
 
 _OF_PEOPLE = frozenset({"rid", "ptid", "empi", "sujeto", "sujet", "soggetto", "paciente", "paziente", "proband"})
 """Words of the names of ids of patients that are not surely so."""
+_OF_OTHERS = _IMAGE_WORDS | {
+    "batch", "operator", "technician", "technologist", "physician", "observer", "author", "plate", "country", "region",
+    "organization", "institution", "institute", "school", "lab", "department", "class", "label", "category",
+    "diagnosis", "finding", "tile", "patch", "slice", "frame", "protocol", "tooth", "cluster", "machine", "level",
+    "core", "job", "task", "recipe",
+}  # fmt: skip
+"""Words of the names of ids of what many patients share, or of parts of an image."""
 
 
 def repeats_as_ids(column: str, cells: Sequence[str]) -> bool:
     """Return whether a column may hold ids of patients under another name, as `AnonID` or `RID`: they repeat."""
     words = words_of(column)
     counts = Counter(cell for cell in cells if not absent(cell))
-    is_called = words & {*_IDS - {"code"}, *_OF_PEOPLE} and not words & (_TRAITS | SPLITS | _IMAGE_WORDS)
+    is_called = words & {"id", "uid", *_OF_PEOPLE} and not words & (_TRAITS | SPLITS | _OF_OTHERS)
     repeated = sum(count > 1 for count in counts.values())
     return bool(is_called) and 2 * repeated >= len(counts) >= _FEWEST_IN_NAMES and 2 * len(counts) <= len(cells)
 

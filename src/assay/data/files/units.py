@@ -144,13 +144,14 @@ def _has_valley(logs: Float[np.ndarray, " n"], groups: _Groups) -> bool:
 
 
 _NEVER_ZERO = frozenset({
-    "weight", "gewicht", "height", "bmi", "thickness", "kvp", "kv", "glucose", "insulin", "pressure", "systolic",
+    "weight", "gewicht", "height", "bmi", "kvp", "kv", "glucose", "insulin", "pressure", "systolic",
     "diastolic", "pulse", "hemoglobin", "cholesterol", "creatinine",
 }) | AGES  # fmt: skip
 """Words of the names of quantities that no person has 0 of; only newborns are 0 years old."""
 _OF_CHANGES = frozenset({
     "change", "loss", "gain", "delta", "diff", "difference", "score", "percentile", "norm", "normalized", "breslow",
-    "tumor", "lesion", "plaque", "class", "group", "sample", "sampling", "drop", "tolerance",
+    "tumor", "lesion", "plaque", "class", "group", "sample", "sampling", "drop", "tolerance", "box", "bbox", "bounding",
+    "crop", "dose", "unit", "units", "daily", "gradient", "support", "ulcer", "wound", "implant", "effusion",
 })  # fmt: skip
 """Words of names beside these of what may be 0."""
 _YOUNGEST, _FEWEST_ZEROS = 15, 2
@@ -180,14 +181,14 @@ _WITH_UNIT = re.compile(
     re.IGNORECASE,
 )
 _CENSORED = re.compile(r"[<>≤≥~][=]? ?[0-9][0-9.,]*")
-_DIFFERENT_NUMBERS, _MOSTLY = 10, 0.5
+_DIFFERENT_NUMBERS, _MOSTLY = 10, 0.8
 """Different numbers that a column has more of than levels would be, and their share with those that have a sign."""
 
 
 def numbers_as_levels(name: str, cells: Sequence[str], comma: bool) -> str:
     """Return a sentence on a column of levels that rather are numbers with a unit, such as 70kg, or signs, as <5.
 
-    Texts beside such numbers may be of any kind, but codes, of letters and digits, are no numbers.
+    A few texts beside such numbers may be of any kind. More are codes, as of eyes: 12L and 12R.
     """
     present = [cell for cell in cells if not absent(cell)]
     signed = {cell for cell in {*present} if _WITH_UNIT.fullmatch(cell.strip()) or _CENSORED.fullmatch(cell.strip())}
