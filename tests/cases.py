@@ -12,7 +12,8 @@ def first_of(cases: Iterable[Any], count: int = 1) -> list[Any]:
     """Return cases of which those after the first are run by `make nightly` alone.
 
     Args:
-        cases: Cases as `pytest.mark.parametrize` takes them, those that take seconds each.
+        cases: Cases as `pytest.mark.parametrize` takes them, those that take seconds each. A tuple is the values of
+            several arguments: a sequence that is one value is a list.
         count: How many the gate runs.
     """
     listed = list(cases)

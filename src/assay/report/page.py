@@ -128,12 +128,10 @@ def page_content(context: PageContext) -> PageContent:
     doubts = tuple(each if each.anchor in anchors else replace(each, anchor="") for each in page_text.doubts)
     texts = (page_text.verdict, *page_text.opening.done, *(caution.text for caution in doubts), *page_text.limits)
     terms = _first_uses({"findings": texts, **{part.id: _section_words(part) for part in parts}})
-    for section, own_terms in page.terms(tables).items():
-        own_names = {
-            term.lower() for term in own_terms
-        }  # where a section explains a word itself, that explanation holds
-        general = {term: text for term, text in terms.get(section, {}).items() if term.lower() not in own_names}
-        terms[section] = {**general, **own_terms}
+    for section, special in page.terms(tables).items():  # an explanation of the section's replaces the general one
+        explained = {term.lower() for term in special}
+        general = {term: text for term, text in terms.get(section, {}).items() if term.lower() not in explained}
+        terms[section] = {**general, **special}
     return PageContent(
         text=replace(page_text, doubts=doubts),
         bar=tuple(filter(None, (context.kind.name, page_text.name, context.date))),

@@ -334,7 +334,8 @@ def _rare_patient_findings(contrasts: Sequence[Row]) -> list[Finding]:
     """Report decisions of no difference of the margin that patients whom the sample may lack could undo.
 
     The share of a kind of patients of which a sample of n has nobody is at most 1 - 0.05^(1/n), at the 95% level. If
-    they all react, a measure changes by this share of its range, whatever the sample shows.
+    they all react, a measure changes by this share of its range, whatever the sample shows. An AUROC changes by up to
+    twice as much where patients of both classes react, for which no caution is given.
     """
     within = [row for row in contrasts if row.get("decision") in WITHIN_MARGIN]
     unseen = [row for row in within if _unseen_change(row) > numeric(row, "margin")]

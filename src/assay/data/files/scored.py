@@ -51,8 +51,8 @@ def overflow_words(score: Float[np.ndarray, " n"]) -> str:
     )
 
 
-_MOST_OUTPUTS, _FEWEST_SCORES = 10, 30
-"""Classes of a second softmax, and scores from which their ends are no chance."""
+_MOST_OUTPUTS, _FEWEST_SCORES, _FEWEST_VALUES = 10, 30, 10
+"""Classes of a second softmax, and scores and different ones from which their ends are no chance."""
 _BEYOND, _AT_END, _SHARE_AT_END = 1e-3, 0.02, 0.05
 """How far rounded scores may be beyond these ends, how near to them scores are, relative to an end, and their share."""
 
@@ -67,10 +67,10 @@ def softmax_twice_words(score: Float[np.ndarray, " n"]) -> str:
         >>> sure = 1 / (1 + np.exp(-np.linspace(-9, 9, 60)))
         >>> softmax_twice_words(1 / (1 + np.exp(1 - 2 * sure)))
         'scores from 0.269 to 0.731, the ends that a second softmax has'
-        >>> softmax_twice_words(sure)
-        ''
+        >>> softmax_twice_words(sure), softmax_twice_words(np.tile([0.27, 0.5, 0.73], 20))
+        ('', '')
     """
-    if len(score) < _FEWEST_SCORES:
+    if len(score) < _FEWEST_SCORES or len(np.unique(score)) < _FEWEST_VALUES:
         return ""
     low, high = float(score.min()), float(score.max())
     ends = [(1 / (np.e + k - 1), np.e / (np.e + k - 1), "softmax") for k in range(2, _MOST_OUTPUTS + 1)]
