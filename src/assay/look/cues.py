@@ -225,7 +225,8 @@ def _factor_cue(kind: str, factor: Factor, table: FactorTable) -> Cue:
         cue = number_cue(kind, factor.name, score, table)
         if factor.kind != "categorical" or len(factor.levels) != 2 or not cue.row["direction"]:
             return cue
-        return replace(cue, row={**cue.row, "direction": str(factor.levels[cue.row["direction"] == "higher"])})
+        frequent = factor.levels[1 if cue.row["direction"] == "higher" else 0]
+        return replace(cue, row={**cue.row, "direction": frequent})
     level = table.columns[factor.name].astype(np.int64)
     return level_cue(kind, factor.name, table, level >= 0, lambda _: level)
 
