@@ -22,7 +22,7 @@ MOST: dict[str, float] = {
     "function names in several modules": 103,
     "imports of features by shared rooms": 0,
     "internal names that tests import": 600,
-    "lines that an import of look loads": 20933,
+    "lines that an import of look loads": 20934,
     "lines that an import of compare loads": 15497,
     "lines that an import of page loads": 8142,
 }
@@ -52,7 +52,7 @@ def test_public_names_are_imported_by_their_door(house: Any) -> None:
     assert not house.internal_names & defined, "import these from `assay.plugin` or `assay.stats`"
 
 
-LOADED = {"look": 26_718, "compare": 23_118, "report": 25_245}
+LOADED = {"look": 26_953, "compare": 23_346, "report": 25_279}
 """Lines of the package that commands have loaded when they end; a report of a failed network loads 200 more."""
 
 
